@@ -1,0 +1,60 @@
+/** Bundles every entry point in src/ into one script in dist/sse/, next to the include files for nginx. */
+import { cpSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { root } from './paths.ts';
+
+/** These have to run on both engines, so the build fails on syntax that the njs engine lacks. */
+const BOTH_ENGINES = ['publisher', 'stream', 'subscriber'];
+const SUBSCRIBER_LIMIT = 14 * 1024;
+
+/** What the njs engine has beyond ES5; esbuild lowers the rest or, where it cannot, refuses to build. */
+const NJS_ENGINE = {
+  arrow: true,
+  'async-await': true,
+  'const-and-let': true,
+  'exponent-operator': true,
+  'nullish-coalescing': true,
+  'object-accessors': true,
+  'object-extensions': true,
+  'optional-chain': true,
+  'rest-argument': true,
+  'template-literal': true,
+  'regexp-named-capture-groups': true,
+};
+
+export async function buildAll(): Promise<void> {
+  const out = join(root, 'dist/sse');
+  rmSync(join(root, 'dist'), { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+
+  const roles = readdirSync(join(root, 'src'))
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => file.slice(0, -3));
+  for (const role of roles) {
+    const both = BOTH_ENGINES.includes(role);
+    await build({
+      entryPoints: [join(root, 'src', `${role}.ts`)],
+      outfile: join(out, `${role}.js`),
+      bundle: true,
+      format: 'esm',
+      charset: 'utf8',
+      minifySyntax: true,
+      target: both ? 'es5' : 'es2023',
+      supported: both ? NJS_ENGINE : {},
+      logLevel: 'error',
+    });
+    const { size } = statSync(join(out, `${role}.js`));
+    console.log(`dist/sse/${role}.js  ${(size / 1024).toFixed(1)} KB  ${both ? 'qjs and njs' : 'qjs'}`);
+    if (role === 'subscriber' && size > SUBSCRIBER_LIMIT) {
+      throw new Error(
+        `the subscriber's bundle is over ${SUBSCRIBER_LIMIT} bytes, and each connection holds a copy`,
+      );
+    }
+  }
+  cpSync(join(root, 'nginx/sse'), out, { recursive: true });
+}
+
+if (import.meta.main) {
+  await buildAll();
+}

@@ -1,0 +1,137 @@
+import type { Position } from './position.ts';
+import { counts, log } from './zones.ts';
+
+/**
+ * A channel is a pointer, `/<name>` in the number zone, to an epoch: one life of its log. The epoch's counters
+ * stand beside it, `<epoch>.last` and `<epoch>.first`: the places of the newest event and of the oldest that
+ * was not trimmed. Names and epochs cannot collide: no epoch begins with a slash.
+ */
+
+/** A channel nobody uses is forgotten after this time, or after its events' time to live if that is longer. */
+const FORGET_AFTER = 3600000;
+/** The counters outlive the pointer, so that who has just read the pointer still finds them. */
+const COUNTERS_LONGER = 60000;
+/** A value of `<epoch>.last` that no number of events makes positive: the channel was deleted. */
+const DELETED = -(2 ** 52);
+
+export interface ChannelState {
+  channel: string;
+  /** Of the newest event; null if there is none. */
+  id: string | null;
+  subscribers: number;
+  /** How many events the log holds. */
+  events: number;
+}
+
+/** Where the log holds the event at a position, or at `ahead` places after it. */
+export function logKey(position: Position, ahead: number): string {
+  return `${position.epoch}-${position.place + ahead}`;
+}
+
+/** How long the entries of a channel are kept whose events live for `ttl` milliseconds. */
+export function pointerTimeout(ttl: number): number {
+  return Math.max(ttl, FORGET_AFTER);
+}
+
+export function counterTimeout(ttl: number): number {
+  return pointerTimeout(ttl) + COUNTERS_LONGER;
+}
+
+/** The channel's epoch, or undefined if the channel does not exist. */
+export function findChannel(channel: string): string | undefined {
+  const epoch = counts.get(`/${channel}`);
+  if (epoch === undefined) {
+    return undefined;
+  }
+  const name = epoch.toString(36);
+  return lastPlace(name)! >= 0 ? name : undefined;
+}
+
+/** The channel's epoch; a channel that does not exist is created. Throws where the zone is full. */
+export function openChannel(channel: string, ttl: number): string {
+  const known = findChannel(channel);
+  if (known) {
+    return known;
+  }
+  const epoch = nextEpoch();
+  const name = epoch.toString(36);
+  counts.set(`${name}.last`, 0, counterTimeout(ttl));
+  if (!counts.add(`/${channel}`, epoch, pointerTimeout(ttl))) {
+    const winner = findChannel(channel);
+    if (winner) {
+      return winner;
+    }
+    // It points to an epoch that was deleted.
+    counts.set(`/${channel}`, epoch, pointerTimeout(ttl));
+  }
+  return name;
+}
+
+/** Keeps a channel for as long as an event that was just appended to it. `incr` does not touch a newer epoch. */
+export function keepChannel(channel: string, epoch: string, ttl: number): void {
+  counts.incr(`/${channel}`, 0, Number.parseInt(epoch, 36), pointerTimeout(ttl));
+}
+
+/** The newest place; undefined for an epoch that is forgotten, negative for one that was deleted. */
+export function lastPlace(epoch: string): number | undefined {
+  return counts.get(`${epoch}.last`);
+}
+
+/** The oldest place that was not trimmed; what is older than the time to live is gone all the same. */
+export function firstPlace(epoch: string): number {
+  return counts.get(`${epoch}.first`) || 1;
+}
+
+/** Removes a channel. Its subscribers find out when they look for more. */
+export function deleteChannel(channel: string, epoch: string): void {
+  const last = lastPlace(epoch);
+  counts.set(`${epoch}.last`, DELETED, COUNTERS_LONGER);
+  counts.delete(`/${channel}`);
+  for (let place = firstPlace(epoch); last !== undefined && place <= last; place++) {
+    log.delete(logKey({ epoch, place }, 0));
+  }
+  counts.delete(`${epoch}.first`);
+}
+
+export function channelState(channel: string, epoch: string, subscribers: number): ChannelState {
+  const last = lastPlace(epoch) || 0;
+  const newest = last > 0 ? log.get(logKey({ epoch, place: last }, 0)) : undefined;
+  return {
+    channel,
+    id: newest ? idOf(newest) : null,
+    subscribers,
+    events: last < 1 ? 0 : last + 1 - oldestUnexpired(epoch, firstPlace(epoch), last),
+  };
+}
+
+/** Bisects, because events expire in order: the first place from `from` that holds an event, or `last + 1`. */
+function oldestUnexpired(epoch: string, from: number, last: number): number {
+  let low = from;
+  let high = last + 1;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (log.has(logKey({ epoch, place: middle }, 0))) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
+}
+
+/** The id of an event as the log holds it: its first line is always `id: ...`. */
+export function idOf(text: string): string {
+  return text.slice(4, text.indexOf('\n'));
+}
+
+/**
+ * Epochs are consecutive numbers from a random start, so that no two channels of one zone share one and no
+ * earlier life of the zone, or other server, is likely to have used it.
+ */
+function nextEpoch(): number {
+  return counts.incr('epoch', 1, randomBits(26) * 2 ** 26 + randomBits(26));
+}
+
+function randomBits(bits: number): number {
+  return Math.floor(Math.random() * 2 ** bits);
+}

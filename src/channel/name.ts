@@ -1,0 +1,18 @@
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+const CHANNELS = /^[^\s,\x00-\x1f\x7f]{1,128}(,[^\s,\x00-\x1f\x7f]{1,128}){0,63}$/;
+
+/**
+ * The channels that a request names, in `$sse_channel` or else in the last segment of its path: up to 64
+ * names with commas between them, each of 1 to 128 characters without commas, white space and control characters.
+ *
+ * @returns the names, each once; undefined for a text that does not name channels.
+ */
+export function parseChannels(setting: string | undefined, path: string): string[] | undefined {
+  const text = setting || path.slice(path.lastIndexOf('/') + 1);
+  return CHANNELS.test(text)
+    ? text.split(',').filter((name, i, names) => names.indexOf(name) === i)
+    : undefined;
+}
+
+export const BAD_CHANNELS =
+  'end the path with a channel (/events/news), or several (a,b): names have 1 to 128 characters, no white space';

@@ -1,0 +1,19 @@
+import { settingError } from '../nginx/settings.ts';
+
+/** Numbers: each channel's epoch, and the counters of each epoch. */
+export const counts = ngx.shared.sse_count as NgxSharedDict<number>;
+/** Events, serialized, each under `<epoch>-<place>`. */
+export const log = ngx.shared.sse_log as NgxSharedDict<string>;
+
+/** @throws SettingError where the zones are not configured. */
+export function requireZones(): void {
+  if (!counts || !log) {
+    throw settingError('the shared memory zones are missing: put "include sse/http.conf;" into http');
+  }
+}
+
+/** True for the exception of a zone that has no room left. `incr` throws a plain Error under the njs engine. */
+export function isZoneFull(thrown: unknown): boolean {
+  const error = thrown as Error;
+  return error.name === 'SharedMemoryError' || /shared dict/.test(error.message);
+}

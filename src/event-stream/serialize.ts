@@ -1,0 +1,37 @@
+/** One event, in the words of the WHATWG HTML standard, section 9.2 "Server-sent events". */
+export interface ServerEvent {
+  /** Becomes the client's Last-Event-ID. No NUL, CR or LF. */
+  id?: string | undefined;
+  /** The name that listeners are registered for; none means `message`. No NUL, CR or LF. */
+  type?: string | undefined;
+  /** Any text; CRLF, CR and LF all end a line, and the client receives LF. */
+  data: string;
+  /** Reconnection time for the client, in milliseconds. */
+  retry?: number | undefined;
+}
+
+/** True for text that an `id:` or `event:` line can carry: the format has no escape for NUL, CR and LF. */
+export function fitsOneLine(text: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is one of the three
+  return !/[\0\r\n]/.test(text);
+}
+
+/** An event in the wire format, up to and including the blank line that dispatches it. */
+export function serialize(event: ServerEvent): string {
+  return (
+    (event.id === undefined ? '' : `id: ${event.id}\n`) +
+    (event.type ? `event: ${event.type}\n` : '') +
+    (event.retry === undefined ? '' : `retry: ${event.retry}\n`) +
+    prefixLines('data: ', event.data) +
+    '\n'
+  );
+}
+
+/** A comment, which clients ignore; every line of the text gets a colon. */
+export function serializeComment(text: string): string {
+  return `${prefixLines(': ', text)}\n`;
+}
+
+function prefixLines(prefix: string, text: string): string {
+  return `${prefix}${text.replace(/\r\n|\r|\n/g, `\n${prefix}`)}\n`;
+}

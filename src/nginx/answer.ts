@@ -1,0 +1,29 @@
+/** Answers with one line of JSON. */
+export function answerJson(r: NginxHTTPRequest, status: number, value: object): void {
+  r.headersOut['Content-Type'] = 'application/json';
+  r.return(status, `${JSON.stringify(value)}\n`);
+}
+
+/** Refuses a request with one line that says what to do. */
+export function refuse(r: NginxHTTPRequest, status: number, error: string): void {
+  answerJson(r, status, { error });
+}
+
+export function refuseMethod(r: NginxHTTPRequest, allowed: string): void {
+  r.headersOut.Allow = allowed;
+  refuse(r, 405, `${r.method} is not supported here: use ${allowed}`);
+}
+
+/**
+ * Runs a handler; an exception becomes one line in the error log and a 500 that tells the client no more
+ * than where to look.
+ */
+export function guarded(r: NginxHTTPRequest, handle: () => void): void {
+  try {
+    handle();
+  } catch (thrown) {
+    const error = thrown as Error;
+    r.error(`sse: ${error.name === 'SettingError' ? error.message : error.stack || error}`);
+    refuse(r, 500, "njs-sse cannot serve this: nginx's error log says why");
+  }
+}

@@ -1,0 +1,52 @@
+import { refuse, refuseMethod } from './answer.ts';
+
+const METHODS = 'GET, HEAD, OPTIONS';
+
+/**
+ * What HTTP asks of a location that serves event streams, before the stream starts: methods, CORS (Fetch
+ * standard, section 3.3; the origins in `$sse_origins`) and Accept (RFC 9110, section 12.5.1).
+ *
+ * @returns true if the stream may start; otherwise the request has been answered.
+ */
+export function negotiate(r: NginxHTTPRequest): boolean {
+  allowOrigin(r, r.variables.sse_origins);
+
+  if (r.method === 'OPTIONS') {
+    r.headersOut.Allow = METHODS;
+    r.return(204);
+  } else if (r.method !== 'GET' && r.method !== 'HEAD') {
+    refuseMethod(r, METHODS);
+  } else if (!acceptsEventStream(r.headersIn.Accept)) {
+    refuse(r, 406, 'this is an event stream: send "Accept: text/event-stream", or no Accept header');
+  } else {
+    return true;
+  }
+  return false;
+}
+
+function allowOrigin(r: NginxHTTPRequest, origins: string | undefined): void {
+  const origin = r.headersIn.Origin;
+  if (!origins || !origin) {
+    return;
+  }
+  const headers = r.headersOut;
+  if (origins !== '*') {
+    headers.Vary = 'Origin';
+    if (origins.split(/[\s,]+/).indexOf(origin) < 0) {
+      return;
+    }
+    headers['Access-Control-Allow-Credentials'] = 'true';
+  }
+  headers['Access-Control-Allow-Origin'] = origins === '*' ? '*' : origin;
+  headers['Access-Control-Allow-Headers'] = 'Last-Event-ID, Authorization, Cache-Control';
+}
+
+/** True unless an Accept header excludes `text/event-stream`. */
+export function acceptsEventStream(accept: string | undefined): boolean {
+  const isRefused = (range: string) => /;\s*q=0(\.0*)?\s*(;|$)/.test(range);
+  const matching = (accept || '*/*').split(',').filter((range) => EVENT_STREAM.test(range));
+  const exact = matching.filter((range) => /stream/i.test(range));
+  return !(exact.length > 0 ? exact : matching).every(isRefused);
+}
+
+const EVENT_STREAM = /^\s*(\*\/\*|text\/\*|text\/event-stream)\s*(;|$)/i;

@@ -1,0 +1,88 @@
+import { timeSetting } from './settings.ts';
+
+/** An open response of type `text/event-stream`. */
+export interface EventStreamResponse {
+  /** True once the client has left, `close` was called, or the request was HEAD. */
+  closed: boolean;
+  /** Sends text that is in the wire format. Returns false if the stream is closed. */
+  write(text: string): boolean;
+  /** Ends the response. An EventSource reconnects after its reconnection time. */
+  close(): void;
+}
+
+/**
+ * Starts an event stream, and keeps it alive: a comment goes out whenever nothing else did for `$sse_heartbeat`
+ * (default 15s), which is also how a client that left is noticed. The client is told to reconnect after
+ * `$sse_retry` (default 2s). To a HEAD request nothing but the header is sent.
+ *
+ * @throws SettingError for a wrong setting; nothing was sent then.
+ */
+export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
+  const response = { closed: false, write, close };
+  const heartbeat = timeSetting(r, 'sse_heartbeat', 15000, 100);
+  const retry = timeSetting(r, 'sse_retry', 2000, 1);
+  let lastWrite: number;
+  let timer: TimerHandle | undefined;
+
+  sendHeader(r);
+  if (r.method === 'HEAD') {
+    close();
+  } else if (write(`retry: ${retry}\n\n`)) {
+    timer = setTimeout(beat, heartbeat);
+  }
+  return response;
+
+  function write(text: string): boolean {
+    if (response.closed) {
+      return false;
+    }
+    try {
+      r.send(text);
+    } catch {
+      // The client has left, which is no error. nginx ends the request once nothing is pending.
+      stop();
+      return false;
+    }
+    lastWrite = Date.now();
+    return true;
+  }
+
+  function close(): void {
+    if (!response.closed) {
+      stop();
+      finish(r);
+    }
+  }
+
+  function stop(): void {
+    response.closed = true;
+    clearTimeout(timer);
+  }
+
+  function beat(): void {
+    const idle = Date.now() - lastWrite;
+    if (idle < heartbeat || write(':\n\n')) {
+      timer = setTimeout(beat, idle < heartbeat ? heartbeat - idle : heartbeat);
+    }
+  }
+}
+
+function sendHeader(r: NginxHTTPRequest): void {
+  r.status = 200;
+  r.headersOut['Content-Type'] = 'text/event-stream';
+  r.headersOut['Cache-Control'] = 'no-cache, no-transform';
+  r.headersOut['X-Accel-Buffering'] = 'no';
+  try {
+    r.sendHeader();
+  } catch {
+    // The client has left; the first write will find out, too.
+  }
+}
+
+function finish(r: NginxHTTPRequest): void {
+  try {
+    r.finish();
+  } catch {
+    // The client has left. An exception that got out would keep the request, and its memory, for ever.
+  }
+}

@@ -1,0 +1,170 @@
+import { append } from './channel/append.ts';
+import { channelState, deleteChannel, findChannel, openChannel } from './channel/channel.ts';
+import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
+import { countSubscribers } from './channel/subscribers.ts';
+import { isZoneFull, requireZones } from './channel/zones.ts';
+import { parseEventStream } from './event-stream/parse.ts';
+import { fitsOneLine, type ServerEvent } from './event-stream/serialize.ts';
+import { answerJson, guarded, refuse, refuseMethod } from './nginx/answer.ts';
+import { countSetting, sizeSetting } from './nginx/limits.ts';
+import { timeSetting } from './nginx/settings.ts';
+
+/**
+ * js_content: POST appends the body to a channel as one event, or as many if it is an event stream itself;
+ * GET tells the channel's state; DELETE removes the channel.
+ */
+function publish(r: NginxHTTPRequest): void {
+  guarded(r, () => {
+    requireZones();
+    const channels = parseChannels(r.variables.sse_channel, r.uri);
+    const channel = channels ? channels[0]! : '';
+    if (!channels) {
+      refuse(r, 400, BAD_CHANNELS);
+    } else if (channels.length > 1) {
+      refuse(r, 400, 'publish to one channel at a time');
+    } else if (r.method === 'POST') {
+      post(r, channel);
+    } else if (r.method === 'GET' || r.method === 'HEAD' || r.method === 'DELETE') {
+      showOrDelete(r, channel);
+    } else {
+      refuseMethod(r, 'GET, HEAD, POST, DELETE');
+    }
+  });
+}
+
+function showOrDelete(r: NginxHTTPRequest, channel: string): void {
+  const epoch = findChannel(channel);
+  if (epoch === undefined) {
+    refuse(r, 404, `there is no channel "${channel}": the first POST or subscriber creates it`);
+    return;
+  }
+  const state = channelState(channel, epoch, countSubscribers(epoch));
+  if (r.method === 'DELETE') {
+    deleteChannel(channel, epoch);
+  }
+  answerJson(r, 200, state);
+}
+
+function post(r: NginxHTTPRequest, channel: string): void {
+  const limits = {
+    history: countSetting(r, 'sse_history', 100, 1000000),
+    ttl: timeSetting(r, 'sse_ttl', 3600000, 1000),
+  };
+  const largest = sizeSetting(r, 'sse_max_event', 1048576, 64 * 1048576);
+
+  const unsupported = unsupportedBody(r);
+  if (unsupported) {
+    refuse(r, 415, unsupported);
+    return;
+  }
+  const body = r.requestText || '';
+  if (body.indexOf('\ufffd') >= 0 && !Buffer.from(body).equals(r.requestBuffer as Buffer)) {
+    refuse(r, 400, 'the body is not valid UTF-8: encode binary data, for example as base64');
+    return;
+  }
+  const events = eventsOf(r, body);
+  for (let i = 0; i < events.length; i++) {
+    const event = events[i]!;
+    if (!fitsOneLine((event.id || '') + (event.type || ''))) {
+      refuse(r, 400, `event ${i + 1}: an id or a type cannot have NUL, CR or LF`);
+      return;
+    }
+    if (Buffer.byteLength(event.data) > largest) {
+      refuse(
+        r,
+        413,
+        `event ${i + 1} has more than ${largest} bytes of data: send less, or raise $sse_max_event`,
+      );
+      return;
+    }
+  }
+  if (events.length === 0) {
+    refuse(r, 400, 'the body has no event: each needs at least one "data:" line');
+    return;
+  }
+  appendAll(r, channel, events, limits);
+}
+
+function appendAll(
+  r: NginxHTTPRequest,
+  channel: string,
+  events: ServerEvent[],
+  limits: { history: number; ttl: number },
+): void {
+  let published = 0;
+  try {
+    for (; published < events.length; published++) {
+      append(channel, events[published]!, limits);
+    }
+    const epoch = openChannel(channel, limits.ttl);
+    const subscribers = countSubscribers(epoch);
+    answerJson(r, subscribers > 0 ? 201 : 202, channelState(channel, epoch, subscribers));
+  } catch (error) {
+    if (!isZoneFull(error)) {
+      throw error;
+    }
+    answerJson(r, 507, {
+      error: `shared memory is full, ${published} of ${events.length} events were published: enlarge the zones in sse/zones.conf, or lower $sse_history or $sse_ttl`,
+      published,
+    });
+  }
+}
+
+/** What is wrong with the body's type, or undefined. */
+function unsupportedBody(r: NginxHTTPRequest): string | undefined {
+  const encoding = r.headersIn['Content-Encoding'];
+  if (encoding && encoding.toLowerCase() !== 'identity') {
+    return `Content-Encoding ${encoding} is not supported: send the body as it is`;
+  }
+  const type = contentType(r);
+  const charset = /;\s*charset="?([^\s;"]+)/.exec(type);
+  if (charset && charset[1] !== 'utf-8' && charset[1] !== 'utf8' && charset[1] !== 'us-ascii') {
+    return `charset ${charset[1]} is not supported: event streams are UTF-8`;
+  }
+  if (/^multipart\//.test(type)) {
+    return 'multipart bodies are not supported: the body itself is the data';
+  }
+  return undefined;
+}
+
+function eventsOf(r: NginxHTTPRequest, body: string): ServerEvent[] {
+  if (/^text\/event-stream\s*(;|$)/.test(contentType(r))) {
+    return parseEventStream(body);
+  }
+  return [{ id: r.headersIn['X-EventSource-ID'], type: r.headersIn['X-EventSource-Event'], data: body }];
+}
+
+function contentType(r: NginxHTTPRequest): string {
+  return (r.headersIn['Content-Type'] || '').toLowerCase();
+}
+
+const NGINX_ERRORS: Record<number, string> = {
+  403: 'publishing is not allowed from your address: put "allow <address>;" above "include sse/publisher.conf;"',
+  413: 'the body is larger than client_max_body_size allows: send less, or raise it',
+};
+
+/** The body that replaces nginx's own error page in this request; '' for every other answer. */
+let errorLine = '';
+
+/** js_header_filter: what nginx itself refuses (access rules, limits) is answered in JSON too. */
+function errorHeader(r: NginxHTTPRequest): void {
+  const isErrorPage = r.status >= 400 && r.headersOut['Content-Type'] === 'text/html';
+  const error = NGINX_ERRORS[r.status] || `nginx refused this with status ${r.status}: see its error log`;
+  errorLine = isErrorPage ? `${JSON.stringify({ error })}\n` : '';
+  if (isErrorPage) {
+    r.headersOut['Content-Type'] = 'application/json';
+    r.headersOut['Content-Length'] = String(Buffer.byteLength(errorLine));
+  }
+}
+
+/** js_body_filter, buffer_type=buffer: goes with errorHeader. */
+function errorBody(r: NginxHTTPRequest, data: Buffer, flags: NginxHTTPSendBufferOptions): void {
+  if (errorLine === '') {
+    r.sendBuffer(data, flags);
+    r.done();
+  } else if (flags.last) {
+    r.sendBuffer(errorLine, flags);
+  }
+}
+
+export default { publish, errorHeader, errorBody };
