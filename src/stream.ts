@@ -49,7 +49,7 @@ function openStream(r: NginxHTTPRequest): EventStream {
     },
     send: (event) => !!response && response.write(serializeOutgoing(event)),
     comment: (text) => !!response && response.write(serializeComment(text)),
-    close: () => response && response.close(),
+    close: () => response?.close(),
   };
 }
 

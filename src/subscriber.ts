@@ -1,5 +1,5 @@
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
-import { closeReader, openReader, type Reader, read, type Start, startingId } from './channel/read.ts';
+import { closeReader, openReader, read, type Start, startingId } from './channel/read.ts';
 import { waitForMore } from './channel/wait.ts';
 import { requireZones } from './channel/zones.ts';
 import { guarded, refuse } from './nginx/answer.ts';
@@ -7,8 +7,6 @@ import { negotiate } from './nginx/negotiate.ts';
 import { openResponse } from './nginx/response.ts';
 import { timeSetting } from './nginx/settings.ts';
 
-/** What one look may send, in characters; the rest follows with the next look. */
-const CHUNK = 262144;
 /**
  * A request's memory is freed when it ends and not before (docs/ARCHITECTURE.md, "Memory"). A stream that has
  * grown by this many bytes therefore ends after an event, and the client resumes.
@@ -19,6 +17,9 @@ const BYTES_A_SEND = 100;
 /** The client whose stream has ended so should not wait for `$sse_retry`, nor come with all others at once. */
 const RESUME_WITHIN = 500;
 
+/** More events than a log can hold. */
+const MANY = 1e9;
+
 /**
  * js_content: streams one or several channels. A client with a Last-Event-ID (header, or `lastEventId` in the
  * query) gets what it missed, one without gets `history=N` or `history=all` events if it asks; then events come live.
@@ -28,11 +29,11 @@ function subscribe(r: NginxHTTPRequest): void {
     requireZones();
     const poll = timeSetting(r, 'sse_poll', 20, 1);
     const channels = parseChannels(r.variables.sse_channel, r.uri);
-    const history = parseHistory(r.args.history);
+    const history = r.args.history === 'all' ? MANY : Number(r.args.history || 0);
     if (!channels) {
       refuse(r, 400, BAD_CHANNELS);
-    } else if (history < 0) {
-      refuse(r, 400, 'history has to be a number of events, or all');
+    } else if (history < 0 || history % 1 !== 0) {
+      refuse(r, 400, 'history is a number of events, or all');
     } else if (negotiate(r)) {
       follow(r, channels, { lastEventId: r.headersIn['Last-Event-ID'] || r.args.lastEventId, history }, poll);
     }
@@ -40,14 +41,7 @@ function subscribe(r: NginxHTTPRequest): void {
 }
 
 function follow(r: NginxHTTPRequest, channels: string[], start: Start, poll: number): void {
-  let reader: Reader;
-  try {
-    reader = openReader(channels, start);
-  } catch (error) {
-    r.error(`sse: no room for a subscriber (zone=sse_count in sse/zones.conf): ${error}`);
-    refuse(r, 503, 'too many subscribers: try again later');
-    return;
-  }
+  const reader = openReader(channels, start);
   njs.on('exit', () => closeReader(reader));
   const response = openResponse(r);
 
@@ -62,7 +56,7 @@ function follow(r: NginxHTTPRequest, channels: string[], start: Start, poll: num
     if (response.closed) {
       return;
     }
-    const text = read(reader, CHUNK);
+    const text = read(reader);
     grown += BYTES_A_LOOK;
     if (text !== '') {
       response.write(text);
@@ -78,13 +72,6 @@ function follow(r: NginxHTTPRequest, channels: string[], start: Start, poll: num
       waitForMore(poll, Date.now() - lastEvent, look);
     }
   }
-}
-
-function parseHistory(text: string | undefined): number {
-  if (text === undefined) {
-    return 0;
-  }
-  return text === 'all' ? Number.MAX_SAFE_INTEGER : /^[0-9]{1,9}$/.test(text) ? Number(text) : -1;
 }
 
 export default { subscribe };

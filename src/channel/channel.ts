@@ -8,9 +8,9 @@ import { counts, log } from './zones.ts';
  */
 
 /** A channel nobody uses is forgotten after this time, or after its events' time to live if that is longer. */
-const FORGET_AFTER = 3600000;
-/** The counters outlive the pointer, so that who has just read the pointer still finds them. */
-const COUNTERS_LONGER = 60000;
+export const FORGET_AFTER = 3600000;
+/** For how long subscribers can still find out that their channel was deleted. */
+const DELETED_FOR = 60000;
 /** A value of `<epoch>.last` that no number of events makes positive: the channel was deleted. */
 const DELETED = -(2 ** 52);
 
@@ -28,13 +28,14 @@ export function logKey(position: Position, ahead: number): string {
   return `${position.epoch}-${position.place + ahead}`;
 }
 
-/** How long the entries of a channel are kept whose events live for `ttl` milliseconds. */
-export function pointerTimeout(ttl: number): number {
+/** How long a channel's pointer is kept whose events live for `ttl` milliseconds. */
+function pointerTimeout(ttl: number): number {
   return Math.max(ttl, FORGET_AFTER);
 }
 
+/** How long its counters are kept: longer, so that who has just read the pointer still finds them. */
 export function counterTimeout(ttl: number): number {
-  return pointerTimeout(ttl) + COUNTERS_LONGER;
+  return pointerTimeout(ttl) + 60000;
 }
 
 /** The channel's epoch, or undefined if the channel does not exist. */
@@ -85,7 +86,7 @@ export function firstPlace(epoch: string): number {
 /** Removes a channel. Its subscribers find out when they look for more. */
 export function deleteChannel(channel: string, epoch: string): void {
   const last = lastPlace(epoch);
-  counts.set(`${epoch}.last`, DELETED, COUNTERS_LONGER);
+  counts.set(`${epoch}.last`, DELETED, DELETED_FOR);
   counts.delete(`/${channel}`);
   for (let place = firstPlace(epoch); last !== undefined && place <= last; place++) {
     log.delete(logKey({ epoch, place }, 0));

@@ -15,4 +15,4 @@ export function parseChannels(setting: string | undefined, path: string): string
 }
 
 export const BAD_CHANNELS =
-  'end the path with a channel (/events/news), or several (a,b): names have 1 to 128 characters, no white space';
+  'end the path with a channel, or several (a,b), of 1 to 128 characters without white space';

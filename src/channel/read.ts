@@ -1,13 +1,13 @@
 import { serialize } from '../event-stream/serialize.ts';
-import { firstPlace, idOf, lastPlace, logKey, openChannel } from './channel.ts';
+import { FORGET_AFTER, firstPlace, idOf, lastPlace, logKey, openChannel } from './channel.ts';
 import { formatPositions, type Position, parsePositions } from './position.ts';
 import { type Lease, renewLease, returnLease, takeLease } from './subscribers.ts';
 import { log } from './zones.ts';
 
 /** How long a place may stay taken but not filled, in milliseconds, before readers go on without it. */
 const GRACE = 100;
-/** How long an entry that closes an abandoned place is kept, in milliseconds. */
-const CLOSED_PLACE_TTL = 3600000;
+/** What one call of `read` takes from a channel, in characters; the rest follows with the next. */
+const CHUNK = 262144;
 
 /** What a client that connects wants to see first. */
 export interface Start {
@@ -79,14 +79,10 @@ export function startingId(reader: Reader): string {
   return newest ? idOf(newest) : formatPositions(reader.cursors);
 }
 
-/**
- * Everything that has come since the last call, in the wire format, and '' if nothing has. Stops at the end of
- * the event that exceeds `limit` characters.
- */
-export function read(reader: Reader, limit: number): string {
+/** What has come since the last call, in the wire format, and '' if nothing has. */
+export function read(reader: Reader): string {
   let text = '';
-  for (let i = 0; i < reader.cursors.length && text.length < limit; i++) {
-    const cursor = reader.cursors[i]!;
+  reader.cursors.forEach((cursor) => {
     renewLease(cursor);
     const last = lastPlace(cursor.epoch);
     if (last === undefined || (last >= 0 && last < cursor.place)) {
@@ -97,15 +93,15 @@ export function read(reader: Reader, limit: number): string {
     } else if (last < 0) {
       reader.ended = true;
     } else {
-      text += readCursor(reader, cursor, last, limit - text.length);
+      text += readCursor(reader, cursor, last);
     }
-  }
+  });
   return text;
 }
 
-function readCursor(reader: Reader, cursor: Cursor, last: number, limit: number): string {
+function readCursor(reader: Reader, cursor: Cursor, last: number): string {
   let text = cursor.phase === 'lost' ? skipToOldest(reader, cursor, last) : '';
-  while (cursor.place < last && text.length < limit) {
+  while (cursor.place < last && text.length < CHUNK) {
     const event = log.get(logKey(cursor, 1));
     if (event !== undefined) {
       cursor.place++;
@@ -118,7 +114,11 @@ function readCursor(reader: Reader, cursor: Cursor, last: number, limit: number)
       if (Date.now() - cursor.emptySince < GRACE) {
         return text;
       }
-      text += cursor.phase === 'live' ? closePlace(cursor) : skipToOldest(reader, cursor, last);
+      if (cursor.phase === 'live') {
+        closePlace(cursor);
+      } else {
+        text += skipToOldest(reader, cursor, last);
+      }
     }
   }
   if (cursor.place === last) {
@@ -136,18 +136,17 @@ function withPositions(reader: Reader, event: string): string {
 }
 
 /** Whoever fills a place first wins, its publisher or a reader that gave it up: all readers see the same. */
-function closePlace(cursor: Cursor): string {
+function closePlace(cursor: Cursor): void {
   const key = logKey(cursor, 1);
   try {
-    if (!log.add(key, '', CLOSED_PLACE_TTL)) {
-      return '';
+    if (!log.add(key, '', FORGET_AFTER)) {
+      return;
     }
   } catch {
     // The zone is full, as it was for the publisher: its client knows. All other readers end up here, too.
     cursor.place++;
   }
-  ngx.log(ngx.WARN, `sse: channel "${cursor.channel}": nothing came for place ${key}, skipped`);
-  return '';
+  ngx.log(ngx.WARN, `sse: channel "${cursor.channel}": place ${key} stayed empty, skipped`);
 }
 
 /** Goes on at the oldest event there is, and says so unless the client just asked for what history there is. */

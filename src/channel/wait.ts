@@ -12,5 +12,5 @@ export function waitForMore(poll: number, idle: number, look: () => void): void 
 }
 
 export function pollDelay(poll: number, idle: number): number {
-  return Math.min(poll * IDLE_FACTOR, Math.max(poll, Math.floor(idle / PATIENCE)));
+  return Math.min(poll * IDLE_FACTOR, Math.max(poll, idle / PATIENCE));
 }

@@ -8,7 +8,7 @@ export const log = ngx.shared.sse_log as NgxSharedDict<string>;
 /** @throws SettingError where the zones are not configured. */
 export function requireZones(): void {
   if (!counts || !log) {
-    throw settingError('the shared memory zones are missing: put "include sse/http.conf;" into http');
+    throw settingError('put "include sse/http.conf;" into http');
   }
 }
 

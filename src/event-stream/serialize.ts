@@ -12,7 +12,6 @@ export interface ServerEvent {
 
 /** True for text that an `id:` or `event:` line can carry: the format has no escape for NUL, CR and LF. */
 export function fitsOneLine(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is one of the three
   return !/[\0\r\n]/.test(text);
 }
 

@@ -17,7 +17,7 @@ export function negotiate(r: NginxHTTPRequest): boolean {
   } else if (r.method !== 'GET' && r.method !== 'HEAD') {
     refuseMethod(r, METHODS);
   } else if (!acceptsEventStream(r.headersIn.Accept)) {
-    refuse(r, 406, 'this is an event stream: send "Accept: text/event-stream", or no Accept header');
+    refuse(r, 406, 'this is an event stream: send "Accept: text/event-stream"');
   } else {
     return true;
   }

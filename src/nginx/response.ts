@@ -69,9 +69,10 @@ export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
 
 function sendHeader(r: NginxHTTPRequest): void {
   r.status = 200;
-  r.headersOut['Content-Type'] = 'text/event-stream';
-  r.headersOut['Cache-Control'] = 'no-cache, no-transform';
-  r.headersOut['X-Accel-Buffering'] = 'no';
+  const headers = r.headersOut;
+  headers['Content-Type'] = 'text/event-stream';
+  headers['Cache-Control'] = 'no-cache, no-transform';
+  headers['X-Accel-Buffering'] = 'no';
   try {
     r.sendHeader();
   } catch {
