@@ -41,20 +41,15 @@ export interface Reader {
 
 /**
  * Subscribes to channels. Call `closeReader` in the end.
- * @throws where the number zone is full.
+ * @throws where the number zone is full; leases that were taken until then run out.
  */
 export function openReader(channels: string[], start: Start): Reader {
   const reader: Reader = { cursors: [], lastEventId: start.lastEventId, ended: false };
-  try {
-    channels.forEach((channel) => {
-      const cursor: Cursor = { channel, epoch: '', place: 0, window: 0, phase: 'replay', emptySince: 0 };
-      enter(cursor);
-      reader.cursors.push(cursor);
-    });
-  } catch (error) {
-    closeReader(reader);
-    throw error;
-  }
+  channels.forEach((channel) => {
+    const cursor: Cursor = { channel, epoch: '', place: 0, window: 0, phase: 'replay', emptySince: 0 };
+    enter(cursor);
+    reader.cursors.push(cursor);
+  });
   reader.cursors.forEach((cursor) => {
     const last = lastPlace(cursor.epoch) || 0;
     if (start.lastEventId) {
