@@ -65,8 +65,13 @@ function post(r: NginxHTTPRequest, channel: string): void {
   const events = eventsOf(r, body);
   for (let i = 0; i < events.length; i++) {
     const event = events[i]!;
-    if (!fitsOneLine((event.id || '') + (event.type || ''))) {
+    const line = (event.id || '') + (event.type || '');
+    if (!fitsOneLine(line)) {
       refuse(r, 400, `event ${i + 1}: an id or a type cannot have NUL, CR or LF`);
+      return;
+    }
+    if (line.indexOf('\ufffd') >= 0) {
+      refuse(r, 400, `event ${i + 1}: the id or the type is not valid UTF-8`);
       return;
     }
     if (Buffer.byteLength(event.data) > largest) {

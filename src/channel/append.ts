@@ -30,7 +30,7 @@ export function append(channel: string, event: ServerEvent, limits: Limits): str
     }
     trim(epoch, place - limits.history, limits);
     const key = logKey({ epoch, place }, 0);
-    const id = event.id === undefined ? key : event.id;
+    const id = event.id || key;
     if (fill(key, `id: ${id}\n${fields}`, limits.ttl)) {
       keepChannel(channel, epoch, limits.ttl);
       return id;

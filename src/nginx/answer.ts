@@ -23,7 +23,7 @@ export function guarded(r: NginxHTTPRequest, handle: () => void): void {
     handle();
   } catch (thrown) {
     const error = thrown as Error;
-    r.error(`sse: ${error.name === 'SettingError' ? error.message : error.stack}`);
+    r.error(`sse: ${error.name === 'SettingError' ? error.message : `${error}\n${error.stack}`}`);
     refuse(r, 500, "njs-sse cannot serve this: nginx's error log says why");
   }
 }

@@ -56,7 +56,9 @@ export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
 
   function stop(): void {
     response.closed = true;
-    clearTimeout(timer);
+    if (timer) {
+      clearTimeout(timer); // which throws under qjs if there is none
+    }
   }
 
   function beat(): void {

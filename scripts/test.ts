@@ -1,0 +1,43 @@
+/** npm test: builds everything, brings what the tests need, and runs them all. Arguments go to vitest. */
+import { spawnSync } from 'node:child_process';
+import { buildAll } from './build.ts';
+import { findChromium } from './chromium.ts';
+import { engineEnvironment, findEngine } from './engine.ts';
+import { buildImage } from './image.ts';
+import { root } from './paths.ts';
+import { main, output, run, say, succeeds } from './run.ts';
+
+const LABEL = 'njs-sse.test';
+
+await main(async () => {
+  say('checking types, lint and format');
+  run('npm', ['run', '--silent', 'check'], { cwd: root });
+  say('compiling src/ for njs');
+  await buildAll();
+
+  const engine = await findEngine();
+  const image = buildImage(engine, 'njs-sse:test');
+  const chromium = findChromium();
+
+  const label = `${LABEL}=${process.pid}`;
+  const { status } = spawnSync('vitest', ['run', ...process.argv.slice(2)], {
+    cwd: root,
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      ...(await engineEnvironment(engine)),
+      // The reaper is an image to be pulled; without it we remove what a crashed test left.
+      ...(image.official ? {} : { TESTCONTAINERS_RYUK_DISABLED: 'true' }),
+      NJS_SSE_IMAGE: image.name,
+      NJS_SSE_TEST_LABEL: label,
+      CHROMIUM: chromium,
+    },
+  });
+  const left = output(engine, 'ps', '--all', '--quiet', '--filter', `label=${label}`)
+    .split('\n')
+    .filter(Boolean);
+  if (left.length > 0) {
+    succeeds(engine, 'rm', '--force', '--volumes', ...left);
+  }
+  process.exitCode = status ?? 1;
+});

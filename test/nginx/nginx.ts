@@ -1,0 +1,124 @@
+/** A real nginx in a container of the image under test, with a configuration of the test's own. */
+import { GenericContainer, type StartedTestContainer, Wait } from 'testcontainers';
+
+const PORT = 8080;
+
+export type JsEngine = 'qjs' | 'njs';
+export const engines: JsEngine[] = ['qjs', 'njs'];
+
+export interface Options {
+  /** The engine of all scripts; the directive's default is njs. */
+  engine?: JsEngine;
+  /** Lines for the http block, after `include sse/http.conf;`. */
+  http?: string;
+  /** Locations, and other lines for the server block. */
+  server?: string;
+  workers?: number;
+  /** Files to add: path in the container, and content. */
+  files?: Record<string, string>;
+}
+
+export interface Nginx {
+  /** `http://host:port` of the server. */
+  url: string;
+  host: string;
+  port: number;
+  /** The error log so far. */
+  log(): Promise<string>;
+  /** Runs a shell command in the container and returns what it prints. */
+  sh(command: string): Promise<string>;
+  /** Restarts nginx and so loses all shared memory. The port may change. */
+  restart(): Promise<void>;
+  /** Ends the container. Fails if the error log has an [error], [alert] or [crit] that was not expected. */
+  stop(...expected: RegExp[]): Promise<void>;
+}
+
+const PUBLISHER = `
+location /publish/ {
+    allow all;
+    include sse/publisher.conf;
+}`;
+const SUBSCRIBER = `
+location /events/ {
+    include sse/subscriber.conf;
+}`;
+
+/** The two locations of nearly every test. */
+export const PUBLISH_AND_SUBSCRIBE = PUBLISHER + SUBSCRIBER;
+
+export async function startNginx(options: Options = {}): Promise<Nginx> {
+  const image = process.env.NJS_SSE_IMAGE;
+  if (!image) {
+    throw new Error('run the tests with "npm test": it builds the image that they need');
+  }
+  const [key, value] = (process.env.NJS_SSE_TEST_LABEL ?? 'njs-sse.test=0').split('=') as [string, string];
+  const files = { '/etc/nginx/nginx.conf': configuration(options), ...options.files };
+  const container = await new GenericContainer(image)
+    .withLabels({ [key]: value })
+    .withCopyContentToContainer(Object.entries(files).map(([target, content]) => ({ target, content })))
+    .withExposedPorts(PORT)
+    .withWaitStrategy(Wait.forHttp('/health', PORT))
+    .withStartupTimeout(30000)
+    .start();
+  return handle(container);
+}
+
+function configuration({ engine = 'qjs', http = '', server = '', workers = 2 }: Options): string {
+  return `
+load_module modules/ngx_http_js_module.so;
+worker_processes ${workers};
+pid /tmp/nginx.pid;
+error_log /tmp/error.log info;
+events { worker_connections 4096; }
+http {
+    include mime.types;
+    access_log off;
+    client_body_temp_path /tmp/client_body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+    js_engine ${engine};
+    include sse/http.conf;
+    ${http}
+    server {
+        listen ${PORT};
+        http2 on;
+        add_header X-Worker $pid;
+        location = /health { return 204; }
+        ${server}
+    }
+}`;
+}
+
+function handle(container: StartedTestContainer): Nginx {
+  const nginx: Nginx = {
+    url: '',
+    host: container.getHost(),
+    port: 0,
+    log: () => nginx.sh('cat /tmp/error.log'),
+    sh: async (command) => (await container.exec(['sh', '-c', command])).output,
+    restart: async () => {
+      await container.restart();
+      locate();
+    },
+    stop: async (...expected) => {
+      const lines = (await nginx.log()).split('\n');
+      await container.stop({ timeout: 0 });
+      const unexpected = lines.filter(
+        (line) =>
+          /\[(error|crit|alert|emerg)\]/.test(line) && !expected.some((pattern) => pattern.test(line)),
+      );
+      if (unexpected.length > 0) {
+        throw new Error(`unexpected in nginx's error log:\n${unexpected.join('\n')}`);
+      }
+    },
+  };
+  locate();
+  return nginx;
+
+  function locate(): void {
+    nginx.port = container.getMappedPort(PORT);
+    nginx.url = `http://${nginx.host}:${nginx.port}`;
+  }
+}
