@@ -56,12 +56,14 @@ export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
 
   function stop(): void {
     response.closed = true;
-    if (timer) {
-      clearTimeout(timer); // which throws under qjs if there is none
+    // njs numbers timers from 0, and clearTimeout throws for one that does not exist or is just running.
+    if (timer !== undefined) {
+      clearTimeout(timer);
     }
   }
 
   function beat(): void {
+    timer = undefined;
     const idle = Date.now() - lastWrite;
     if (idle < heartbeat || write(':\n\n')) {
       timer = setTimeout(beat, idle < heartbeat ? heartbeat - idle : heartbeat);

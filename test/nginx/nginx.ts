@@ -82,9 +82,9 @@ http {
     include sse/http.conf;
     ${http}
     server {
-        listen ${PORT};
+        listen ${PORT} reuseport;
         http2 on;
-        add_header X-Worker $pid;
+        add_header X-Worker $pid always;
         location = /health { return 204; }
         ${server}
     }

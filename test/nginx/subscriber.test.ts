@@ -12,6 +12,7 @@ describe.each(engines)('subscriber location (%s)', (engine) => {
       engine,
       server: `${PUBLISH_AND_SUBSCRIBE}
         location /fast/ { set $sse_heartbeat 100ms; set $sse_retry 7s; include sse/subscriber.conf; }
+        location /still/ { set $sse_heartbeat 1h; include sse/subscriber.conf; }
         location /three/ { allow all; set $sse_history 3; include sse/publisher.conf; }
         location /brief/ { allow all; set $sse_ttl 1s; include sse/publisher.conf; }
         location /any/ { set $sse_origins *; include sse/subscriber.conf; }
@@ -323,7 +324,7 @@ describe.each(engines)('subscriber location (%s)', (engine) => {
     test('serves HTTP/1.0: no chunks, and the end of the connection is the end', async () => {
       let text = '';
       let closed = false;
-      const socket = connect(nginx.port, nginx.host, () => socket.write('GET /events/zero HTTP/1.0\r\n\r\n'));
+      const socket = connect(nginx.port, nginx.host, () => socket.write('GET /still/zero HTTP/1.0\r\n\r\n'));
       socket.setEncoding('utf8').on('data', (chunk) => {
         text += chunk;
       });

@@ -1,0 +1,131 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { counts, log, warnings } from './zones.ts';
+
+const { append } = await import('../../src/channel/append.ts');
+const { channelState, deleteChannel, findChannel, openChannel } = await import(
+  '../../src/channel/channel.ts'
+);
+const { closeReader, openReader, read } = await import('../../src/channel/read.ts');
+const { countSubscribers, renewLease, returnLease, takeLease } = await import(
+  '../../src/channel/subscribers.ts'
+);
+
+const LIMITS = { history: 100, ttl: 60000 };
+const LIVE = { lastEventId: undefined, history: 0 };
+
+beforeEach(() => {
+  log.entries.clear();
+  counts.entries.clear();
+  warnings.length = 0;
+  vi.useFakeTimers({ now: 60000000 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('append', () => {
+  test('an event whose place a reader has given up gets another one', () => {
+    append('a', { data: '1' }, LIMITS);
+    const epoch = findChannel('a')!;
+    log.set(`${epoch}-2`, '');
+    expect(append('a', { data: '2' }, LIMITS)).toBe(`${epoch}-3`);
+    const reader = openReader(['a'], { lastEventId: undefined, history: 9 });
+    expect(read(reader)).toBe(`id: ${epoch}-1\ndata: 1\n\nid: ${epoch}-3\ndata: 2\n\n`);
+  });
+
+  test('into a channel that was deleted at that moment makes a new one', () => {
+    append('a', { data: '1' }, LIMITS);
+    const old = findChannel('a')!;
+    const pointer = counts.get('/a')!;
+    deleteChannel('a', old);
+    counts.set('/a', pointer);
+    const id = append('a', { data: '2' }, LIMITS);
+    expect(findChannel('a')).not.toBe(old);
+    expect(id).toBe(`${findChannel('a')}-1`);
+  });
+
+  test('a history that was made shorter is trimmed at the next event', () => {
+    for (let i = 0; i < 50; i++) {
+      append('a', { data: String(i) }, LIMITS);
+    }
+    append('a', { data: 'x' }, { history: 5, ttl: 60000 });
+    expect(channelState('a', findChannel('a')!, 0).events).toBe(5);
+    expect(log.entries.size).toBe(5);
+  });
+});
+
+describe('read', () => {
+  test('waits for a place that is taken, then closes it for everyone', () => {
+    append('a', { data: '1' }, LIMITS);
+    const epoch = findChannel('a')!;
+    const readers = [openReader(['a'], LIVE), openReader(['a'], LIVE)];
+    expect(readers.map(read)).toEqual(['', '']);
+    counts.incr(`${epoch}.last`, 1);
+    append('a', { data: '3' }, LIMITS);
+    expect(readers.map(read)).toEqual(['', '']);
+    vi.advanceTimersByTime(99);
+    expect(readers.map(read)).toEqual(['', '']);
+    vi.advanceTimersByTime(1);
+    expect(readers.map(read)).toEqual(Array(2).fill(`id: ${epoch}-3\ndata: 3\n\n`));
+    expect(warnings).toEqual([`sse: channel "a": place ${epoch}-2 stayed empty, skipped`]);
+  });
+
+  test('reads a place that is filled late, but in time', () => {
+    const epoch = openChannel('a', 0);
+    const reader = openReader(['a'], LIVE);
+    read(reader);
+    counts.incr(`${epoch}.last`, 1);
+    expect(read(reader)).toBe('');
+    log.add(`${epoch}-1`, 'id: 1\ndata: late\n\n');
+    expect(read(reader)).toBe('id: 1\ndata: late\n\n');
+  });
+
+  test('a live reader that the log has left behind is told so', () => {
+    append('a', { data: '1' }, LIMITS);
+    const reader = openReader(['a'], LIVE);
+    read(reader);
+    for (let i = 2; i <= 9; i++) {
+      append('a', { data: String(i) }, { history: 2, ttl: 60000 });
+    }
+    const epoch = findChannel('a');
+    const gap = { channel: 'a', missed: 6, oldest: `${epoch}-8` };
+    expect(read(reader)).toBe(
+      `id: ${epoch}-7\nevent: sse-gap\ndata: ${JSON.stringify(gap)}\n\nid: ${epoch}-8\ndata: 8\n\nid: ${epoch}-9\ndata: 9\n\n`,
+    );
+  });
+
+  test('takes a large log in pieces, each at the end of an event', () => {
+    for (let i = 1; i <= 5; i++) {
+      append('a', { data: 'x'.repeat(100000) }, LIMITS);
+    }
+    const reader = openReader(['a'], { lastEventId: undefined, history: 5 });
+    expect([read(reader), read(reader), read(reader)].map((text) => text.split('\n\n').length - 1)).toEqual([
+      3, 2, 0,
+    ]);
+  });
+});
+
+describe('leases', () => {
+  test('count while they are renewed, and run out if they are not', () => {
+    const renewed = { epoch: 'e', window: 0 };
+    const killed = { epoch: 'e', window: 0 };
+    takeLease(renewed);
+    takeLease(killed);
+    expect(countSubscribers('e')).toBe(2);
+    vi.advanceTimersByTime(60000);
+    renewLease(renewed);
+    expect(countSubscribers('e')).toBe(2);
+    vi.advanceTimersByTime(60000);
+    renewLease(renewed);
+    expect(countSubscribers('e')).toBe(1);
+    returnLease(renewed);
+    expect(countSubscribers('e')).toBe(0);
+  });
+
+  test('a reader has one in each of its channels', () => {
+    const reader = openReader(['a', 'b'], LIVE);
+    expect([countSubscribers(findChannel('a')!), countSubscribers(findChannel('b')!)]).toEqual([1, 1]);
+    closeReader(reader);
+    expect([countSubscribers(findChannel('a')!), countSubscribers(findChannel('b')!)]).toEqual([0, 0]);
+  });
+});

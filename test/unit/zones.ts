@@ -1,0 +1,45 @@
+/** Stands in for nginx's shared dictionaries. To be imported before anything that uses them. */
+
+class Dictionary<V> {
+  readonly entries = new Map<string, V>();
+
+  get(key: string): V | undefined {
+    return this.entries.get(key);
+  }
+  has(key: string): boolean {
+    return this.entries.has(key);
+  }
+  set(key: string, value: V): void {
+    this.entries.set(key, value);
+  }
+  delete(key: string): boolean {
+    return this.entries.delete(key);
+  }
+  add(key: string, value: V): boolean {
+    if (this.entries.has(key)) {
+      return false;
+    }
+    this.entries.set(key, value);
+    return true;
+  }
+}
+
+class NumberDictionary extends Dictionary<number> {
+  incr(key: string, delta: number, init = 0): number {
+    const value = (this.entries.get(key) ?? init) + delta;
+    this.entries.set(key, value);
+    return value;
+  }
+}
+
+export const log = new Dictionary<string>();
+export const counts = new NumberDictionary();
+export const warnings: string[] = [];
+
+Object.assign(globalThis, {
+  ngx: {
+    shared: { sse_log: log, sse_count: counts },
+    WARN: 4,
+    log: (_: number, message: string) => warnings.push(message),
+  },
+});
