@@ -74,11 +74,10 @@ test('a browser connects, receives, loses the connection and resumes with nothin
   for (let i = 0; i < 80; i++) {
     await publish(nginx, i % 2 ? 'page' : 'other', `${i} ${'x'.repeat(40000)}`);
   }
-  await publish(nginx, 'page', 'end');
-  const all = await eventually(received, ({ events }) => events.at(-1)!.data === 'end');
+  const all = await eventually(received, ({ events }) => events.length >= 82);
   expect(all.opened).toBeGreaterThan(1);
   expect(all.errors).toBe(all.opened - 1);
-  const numbers = all.events.slice(2, -1).map(({ data }) => Number(data.split(' ')[0]));
+  const numbers = all.events.slice(2).map(({ data }) => Number(data.split(' ')[0]));
   expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 80 }, (_, i) => i));
   expect(all.events.every(({ lastEventId }) => /^[0-9a-z]+-\d+,[0-9a-z]+-\d+$/.test(lastEventId))).toBe(true);
 });
