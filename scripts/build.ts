@@ -8,16 +8,13 @@ import { root } from './paths.ts';
 const BOTH_ENGINES = ['publisher', 'stream', 'subscriber'];
 const SUBSCRIBER_LIMIT = 12 * 1024;
 
-/** What the njs engine has beyond ES5; esbuild lowers the rest or, where it cannot, refuses to build. */
+/** What the njs engine has beyond ES5 in njs 0.8.9, Debian 13's; esbuild lowers the rest or, where it cannot, refuses to build. */
 const NJS_ENGINE = {
   arrow: true,
   'async-await': true,
   'const-and-let': true,
   'exponent-operator': true,
-  'nullish-coalescing': true,
-  'object-accessors': true,
   'object-extensions': true,
-  'optional-chain': true,
   'rest-argument': true,
   'template-literal': true,
   'regexp-named-capture-groups': true,

@@ -15,10 +15,8 @@ export interface OutgoingEvent {
   retry?: number;
 }
 
-/** An open response of type `text/event-stream`. */
-export interface EventStream {
-  /** True once the client has left, `close` was called, or there never was a stream (HEAD, 406, ...). */
-  readonly closed: boolean;
+/** An open response of type `text/event-stream`, with `closed` and `close()`. */
+export interface EventStream extends EventStreamResponse {
   /**
    * Sends an event.
    * @returns false if the stream is closed.
@@ -27,8 +25,6 @@ export interface EventStream {
   send(event: OutgoingEvent): boolean;
   /** Sends a comment, which clients ignore. Returns false if the stream is closed. */
   comment(text: string): boolean;
-  /** Ends the response. An EventSource reconnects after its reconnection time. */
-  close(): void;
 }
 
 /**
@@ -39,18 +35,16 @@ export interface EventStream {
  * @returns the stream; it is closed already where the request asked for none (HEAD, OPTIONS, ...).
  */
 function openStream(r: NginxHTTPRequest): EventStream {
-  let response: EventStreamResponse | undefined;
+  let response: EventStreamResponse = { closed: true, write: () => false, close: () => {} };
   guarded(r, () => {
-    response = negotiate(r) ? openResponse(r) : undefined;
+    if (negotiate(r)) {
+      response = openResponse(r);
+    }
   });
-  return {
-    get closed() {
-      return !response || response.closed;
-    },
-    send: (event) => !!response && response.write(serializeOutgoing(event)),
-    comment: (text) => !!response && response.write(serializeComment(text)),
-    close: () => response?.close(),
-  };
+  return Object.assign(response, {
+    send: (event: OutgoingEvent) => response.write(serializeOutgoing(event)),
+    comment: (text: string) => response.write(serializeComment(text)),
+  });
 }
 
 function serializeOutgoing(event: OutgoingEvent): string {
