@@ -12,7 +12,7 @@ import { timeSetting } from './nginx/settings.ts';
  * grown by this many bytes therefore ends after an event, and the client resumes.
  */
 const BUDGET = 1048576;
-const BYTES_A_LOOK = 250;
+const BYTES_A_LOOK = 500;
 const BYTES_A_SEND = 100;
 /** The client whose stream has ended so should not wait for `$sse_retry`, nor come with all others at once. */
 const RESUME_WITHIN = 500;
