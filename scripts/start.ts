@@ -1,5 +1,6 @@
 /** npm start: builds everything, starts the demo in a container, follows its log, cleans up on Ctrl-C. */
 import { spawn } from 'node:child_process';
+import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildAll } from './build.ts';
 import { type Engine, findEngine } from './engine.ts';
@@ -20,6 +21,9 @@ await main(async () => {
   const image = buildImage(engine, IMAGE);
 
   succeeds(engine, 'rm', '--force', CONTAINER);
+  if (!(await isFree(Number(port)))) {
+    throw new Missing(`port ${port} is taken: choose another, as in "PORT=8081 npm start"`);
+  }
   say(`starting the container "${CONTAINER}"`);
   runQuietly(engine, [
     'run',
@@ -39,6 +43,13 @@ await main(async () => {
   }
   await followLog(engine);
 });
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    server.once('error', () => resolve(false));
+  });
+}
 
 async function waitForHealth(engine: Engine, url: string): Promise<void> {
   for (let i = 0; i < HEALTH_SECONDS * 5; i++) {

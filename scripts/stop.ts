@@ -4,7 +4,9 @@ import { Missing, main, say, succeeds } from './run.ts';
 const CONTAINER = 'njs-sse';
 
 await main(() => {
-  const engine = (['docker', 'podman'] as const).find((name) => succeeds(name, 'inspect', CONTAINER));
+  const engine = (['docker', 'podman'] as const).find((name) =>
+    succeeds(name, 'container', 'inspect', CONTAINER),
+  );
   if (!engine) {
     say('nothing is running');
     return;
