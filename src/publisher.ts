@@ -3,11 +3,13 @@ import { channelState, deleteChannel, findChannel, openChannel } from './channel
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
 import { countSubscribers } from './channel/subscribers.ts';
 import { isZoneFull, requireZones } from './channel/zones.ts';
-import { parseEventStream } from './event-stream/parse.ts';
+import { createParser } from './event-stream/parse.ts';
 import { fitsOneLine, type ServerEvent } from './event-stream/serialize.ts';
 import { answerJson, guarded, refuse, refuseMethod } from './nginx/answer.ts';
 import { countSetting, sizeSetting } from './nginx/limits.ts';
 import { timeSetting } from './nginx/settings.ts';
+
+const BAD_LINE = 'an id or a type cannot have NUL, CR or LF';
 
 /**
  * js_content: POST appends the body to a channel as one event, or as many if it is an event stream itself;
@@ -62,12 +64,17 @@ function post(r: NginxHTTPRequest, channel: string): void {
     refuse(r, 400, 'the body is not valid UTF-8: encode binary data, for example as base64');
     return;
   }
+  if (isBulk(r) && /^id:[^\r\n]*\0/m.test(body)) {
+    // A client would ignore such an id; to lose it here silently would be worse.
+    refuse(r, 400, BAD_LINE);
+    return;
+  }
   const events = eventsOf(r, body);
   for (let i = 0; i < events.length; i++) {
     const event = events[i]!;
     const line = (event.id || '') + (event.type || '');
     if (!fitsOneLine(line)) {
-      refuse(r, 400, `event ${i + 1}: an id or a type cannot have NUL, CR or LF`);
+      refuse(r, 400, `event ${i + 1}: ${BAD_LINE}`);
       return;
     }
     if (line.indexOf('\ufffd') >= 0) {
@@ -133,10 +140,26 @@ function unsupportedBody(r: NginxHTTPRequest): string | undefined {
 }
 
 function eventsOf(r: NginxHTTPRequest, body: string): ServerEvent[] {
-  if (/^text\/event-stream\s*(;|$)/.test(contentType(r))) {
-    return parseEventStream(body);
+  if (isBulk(r)) {
+    return parseBulk(body);
   }
   return [{ id: r.headersIn['X-EventSource-ID'], type: r.headersIn['X-EventSource-Event'], data: body }];
+}
+
+/** The events of a body that is an event stream itself; its end ends the last event. */
+function parseBulk(body: string): ServerEvent[] {
+  const events: ServerEvent[] = [];
+  const parser = createParser(
+    (event) => events.push(event),
+    () => {},
+    { line: body.length * 4, event: body.length },
+  );
+  parser.feed(Buffer.from(`${body}\n\n`));
+  return events;
+}
+
+function isBulk(r: NginxHTTPRequest): boolean {
+  return /^text\/event-stream\s*(;|$)/.test(contentType(r));
 }
 
 function contentType(r: NginxHTTPRequest): string {

@@ -1,42 +1,117 @@
 import type { ServerEvent } from './serialize.ts';
 
+export interface Limits {
+  /** Bytes that one line may have, without its end. */
+  line: number;
+  /** Characters that the data of one event may have. */
+  event: number;
+}
+
+export interface Parser {
+  /**
+   * Takes the next bytes, cut wherever they happen to be cut. Buffers only a line that has not ended yet, and
+   * holds no reference to the bytes afterwards.
+   * @throws Error, whose message is one line, for a line or an event over its limit. The parser is then useless.
+   */
+  feed(bytes: Buffer): void;
+  /** The standard's "last event ID buffer": what a client would send as Last-Event-ID. */
+  lastEventId: string;
+}
+
 /**
- * The events of a whole event stream, per the WHATWG HTML standard, section 9.2.6 "Interpreting an event
- * stream", with two departures that a body of known length calls for: an event has an id only if its own
- * block has an `id` field, and the end of the text ends the last event as a blank line would.
+ * Reads an event stream per the WHATWG HTML standard, section 9.2.6 "Interpreting an event stream".
+ *
+ * @param onEvent gets each event. Its `id` is that of its own block, so undefined if the block has none; an id
+ * with NUL is ignored, as the standard says, and so is a block without data.
+ * @param onRetry gets each reconnection time, in milliseconds.
  */
-export function parseEventStream(text: string): ServerEvent[] {
-  const lines = text.replace(/^\ufeff/, '').split(/\r\n|\r|\n/);
-  lines.push('');
-
-  const events: ServerEvent[] = [];
-  let data: string[] = [];
+export function createParser(
+  onEvent: (event: ServerEvent) => void,
+  onRetry: (ms: number) => void,
+  limits: Limits,
+): Parser {
+  const parser = { feed, lastEventId: '' };
+  // A line that spans many chunks is joined once, when it ends: joining at each chunk would be quadratic.
+  let pending: Buffer[] = [];
+  let pendingLength = 0;
+  let isStart = true;
+  let afterCarriageReturn = false;
   let event: ServerEvent = { data: '' };
+  let data: string[] = [];
+  let dataLength = 0;
 
-  for (let i = 0; i < lines.length; i++) {
-    const line = lines[i]!;
-    if (line === '') {
-      if (data.length > 0) {
-        event.data = data.join('\n');
-        events.push(event);
-      }
-      event = { data: '' };
-      data = [];
-      continue;
+  return parser;
+
+  function feed(chunk: Buffer): void {
+    const bytes = afterCarriageReturn && chunk[0] === 10 ? chunk.subarray(1) : chunk;
+    if (chunk.length > 0) {
+      afterCarriageReturn = chunk[chunk.length - 1] === 13;
     }
+    // CR and LF are never part of a longer UTF-8 sequence, so whole lines can be decoded by themselves.
+    const end = Math.max(bytes.lastIndexOf(10), bytes.lastIndexOf(13)) + 1;
+    if (end > 0) {
+      pending.push(bytes.subarray(0, end));
+      const text = Buffer.concat(pending).toString();
+      pending = [];
+      pendingLength = 0;
+      readLines(isStart ? text.replace(/^\ufeff/, '') : text);
+      isStart = false;
+    }
+    if (end < bytes.length) {
+      pendingLength += bytes.length - end;
+      checkLimit('line', pendingLength, limits.line);
+      pending.push(Buffer.from(bytes.subarray(end)));
+    }
+  }
 
+  function readLines(text: string): void {
+    const lines = text.split(/\r\n|\r|\n/);
+    for (let i = 0; i < lines.length - 1; i++) {
+      checkLimit('line', lines[i]!.length, limits.line);
+      if (lines[i] === '') {
+        dispatch();
+      } else {
+        readField(lines[i]!);
+      }
+    }
+  }
+
+  function readField(line: string): void {
     const colon = line.indexOf(':');
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
     if (field === 'data') {
+      dataLength += value.length + 1;
+      checkLimit('event', dataLength, limits.event);
       data.push(value);
     } else if (field === 'event') {
       event.type = value;
-    } else if (field === 'id') {
+    } else if (field === 'id' && value.indexOf('\0') < 0) {
       event.id = value;
     } else if (field === 'retry' && /^[0-9]+$/.test(value)) {
       event.retry = Number(value);
+      onRetry(event.retry);
     }
   }
-  return events;
+
+  function dispatch(): void {
+    if (event.id !== undefined) {
+      parser.lastEventId = event.id;
+    }
+    const finished = event;
+    finished.data = data.join('\n');
+    const isEvent = data.length > 0;
+    event = { data: '' };
+    data = [];
+    dataLength = 0;
+    if (isEvent) {
+      onEvent(finished);
+    }
+  }
+}
+
+function checkLimit(what: string, length: number, limit: number): void {
+  if (length > limit) {
+    throw new Error(`the event stream has a longer ${what} than ${limit}`);
+  }
 }
