@@ -95,17 +95,18 @@ export function createParser(
   }
 
   function dispatch(): void {
-    if (event.id !== undefined) {
-      parser.lastEventId = event.id;
-    }
     const finished = event;
-    finished.data = data.join('\n');
     const isEvent = data.length > 0;
+    finished.data = data.join('\n');
     event = { data: '' };
     data = [];
     dataLength = 0;
     if (isEvent) {
       onEvent(finished);
+    }
+    // Not before the event has been taken: if onEvent throws, it has to come again.
+    if (finished.id !== undefined) {
+      parser.lastEventId = finished.id;
     }
   }
 }

@@ -14,6 +14,8 @@ export interface Stream {
   events: EventSourceMessage[];
   /** True once the server has ended the response. */
   ended: boolean;
+  /** True once the connection is gone, in whichever way. */
+  closed: boolean;
   /** Waits until a condition holds, which is looked at whenever something comes. */
   until(condition: (stream: Stream) => boolean): Promise<void>;
   /** Waits for that many events. */
@@ -41,6 +43,7 @@ function read(outgoing: ClientRequest, incoming: IncomingMessage): Stream {
     text: '',
     events: [],
     ended: false,
+    closed: false,
     until: (condition) =>
       waitFor(
         waiting,
@@ -66,6 +69,10 @@ function read(outgoing: ClientRequest, incoming: IncomingMessage): Stream {
     wake();
   });
   incoming.on('error', () => {});
+  incoming.on('close', () => {
+    stream.closed = true;
+    wake();
+  });
   incoming.on('end', () => {
     stream.ended = true;
     wake();

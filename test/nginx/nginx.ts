@@ -53,13 +53,22 @@ export async function startNginx(options: Options = {}): Promise<Nginx> {
   }
   const [key, value] = (process.env.NJS_SSE_TEST_LABEL ?? 'njs-sse.test=0').split('=') as [string, string];
   const files = { '/etc/nginx/nginx.conf': configuration(options), ...options.files };
+  let output = '';
   const container = await new GenericContainer(image)
     .withLabels({ [key]: value })
     .withCopyContentToContainer(Object.entries(files).map(([target, content]) => ({ target, content })))
     .withExposedPorts(PORT)
     .withWaitStrategy(Wait.forHttp('/health', PORT))
     .withStartupTimeout(30000)
-    .start();
+    .withLogConsumer((stream) => {
+      stream.on('data', (chunk) => {
+        output += chunk;
+      });
+    })
+    .start()
+    .catch((error: Error) => {
+      throw new Error(`nginx did not start: ${output}`, { cause: error });
+    });
   return handle(container);
 }
 

@@ -1,0 +1,53 @@
+/** What is known of an upstream, in shared memory, so that any worker can go on where another one was killed. */
+
+const states = ngx.shared.sse_upstream as NgxSharedDict<string>;
+const counts = ngx.shared.sse_count as NgxSharedDict<number>;
+
+/** Longer than any worker should live; the counter is read more often than that. */
+const KEEP = 30 * 86400000;
+
+export interface UpstreamState {
+  /** The standard's last event ID. */
+  lastEventId: string;
+  /** The upstream's own reconnection time in milliseconds. */
+  retry?: number | undefined;
+  /** Where in the channel's log the newest event from this upstream is that was saved. */
+  epoch: string;
+  place: number;
+  /** True once the current connection has brought something. */
+  healthy: boolean;
+  /** What ended the last connection, if it was not the upstream. */
+  problem: string;
+}
+
+export function loadState(name: string): UpstreamState {
+  const text = states.get(`state/${name}`);
+  return text ? JSON.parse(text) : { lastEventId: '', epoch: '', place: 0, healthy: false, problem: '' };
+}
+
+export function saveState(name: string, state: UpstreamState): void {
+  states.set(`state/${name}`, JSON.stringify(state));
+}
+
+/**
+ * Fencing: whoever takes over an upstream takes the next number. All who have a lower one stop.
+ */
+export function takeOver(name: string): number {
+  return counts.incr(`upstream/${name}`, 1, 0, KEEP);
+}
+
+export function isOverdue(name: string, number: number): boolean {
+  const newest = counts.get(`upstream/${name}`);
+  return newest !== undefined && newest > number;
+}
+
+/** The secret by which our own requests to the inner server are known. */
+export function innerKey(): string {
+  const known = states.get('key');
+  if (known) {
+    return known;
+  }
+  const key = Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join('');
+  states.add('key', key);
+  return states.get('key') as string;
+}
