@@ -28,6 +28,7 @@ await main(async () => {
       ...(await engineEnvironment(engine)),
       // The reaper is an image to be pulled; without it we remove what a crashed test left.
       ...(image.official ? {} : { TESTCONTAINERS_RYUK_DISABLED: 'true' }),
+      NJS_SSE_ENGINE: engine,
       NJS_SSE_IMAGE: image.name,
       NJS_SSE_TEST_LABEL: label,
       CHROMIUM: chromium,

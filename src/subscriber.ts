@@ -47,7 +47,7 @@ function follow(r: NginxHTTPRequest, channels: string[], start: Start, poll: num
 
   let grown = 0;
   let lastEvent = Date.now();
-  if (!start.lastEventId && start.history === 0) {
+  if (!start.lastEventId) {
     response.write(`id: ${startingId(reader)}\n\n`);
   }
   look();

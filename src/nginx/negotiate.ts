@@ -41,12 +41,11 @@ function allowOrigin(r: NginxHTTPRequest, origins: string | undefined): void {
   headers['Access-Control-Allow-Headers'] = 'Last-Event-ID, Authorization, Cache-Control';
 }
 
-/** True unless an Accept header excludes `text/event-stream`. */
+/** True unless an Accept header excludes `text/event-stream`; of its ranges the most specific one counts. */
 export function acceptsEventStream(accept: string | undefined): boolean {
-  const isRefused = (range: string) => /;\s*q=0(\.0*)?\s*(;|$)/.test(range);
-  const matching = (accept || '*/*').split(',').filter((range) => EVENT_STREAM.test(range));
-  const exact = matching.filter((range) => /stream/i.test(range));
-  return !(exact.length > 0 ? exact : matching).every(isRefused);
+  const ranges = (accept || '*/*').toLowerCase().split(',');
+  const range = ['text/event-stream', 'text/*', '*/*']
+    .map((type) => ranges.find((range) => range.split(';')[0]!.trim() === type))
+    .find(Boolean);
+  return !!range && !/;\s*q=0(\.0*)?\s*(;|$)/.test(range);
 }
-
-const EVENT_STREAM = /^\s*(\*\/\*|text\/\*|text\/event-stream)\s*(;|$)/i;

@@ -27,9 +27,9 @@ export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
   sendHeader(r);
   if (r.method === 'HEAD') {
     close();
-  } else if (write(`retry: ${retry}\n\n`)) {
-    timer = setTimeout(beat, heartbeat);
   }
+  write(`retry: ${retry}\n\n`);
+  later(beat, heartbeat);
   return response;
 
   function write(text: string): boolean {
@@ -50,7 +50,11 @@ export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
   function close(): void {
     if (!response.closed) {
       stop();
-      finish(r);
+      try {
+        r.finish();
+      } catch {
+        // The client has left. An exception that got out would keep the request, and its memory, for ever.
+      }
     }
   }
 
@@ -63,10 +67,27 @@ export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
   }
 
   function beat(): void {
-    timer = undefined;
-    const idle = Date.now() - lastWrite;
-    if (idle < heartbeat || write(':\n\n')) {
-      timer = setTimeout(beat, idle < heartbeat ? heartbeat - idle : heartbeat);
+    const wait = lastWrite + heartbeat - Date.now();
+    if (wait > 0) {
+      later(beat, wait);
+    } else {
+      write(':\n');
+      later(probe, Math.min(heartbeat, 1000));
+    }
+  }
+
+  /** The first write to a client that has left succeeds; a second one, after its reset has come, does not. */
+  function probe(): void {
+    write('\n');
+    later(beat, heartbeat);
+  }
+
+  function later(next: () => void, ms: number): void {
+    if (!response.closed) {
+      timer = setTimeout(() => {
+        timer = undefined;
+        next();
+      }, ms);
     }
   }
 }
@@ -81,13 +102,5 @@ function sendHeader(r: NginxHTTPRequest): void {
     r.sendHeader();
   } catch {
     // The client has left; the first write will find out, too.
-  }
-}
-
-function finish(r: NginxHTTPRequest): void {
-  try {
-    r.finish();
-  } catch {
-    // The client has left. An exception that got out would keep the request, and its memory, for ever.
   }
 }

@@ -1,7 +1,7 @@
 /** An SSE server on the host, under the test's control, that containers can reach. */
+import { execFileSync } from 'node:child_process';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { networkInterfaces } from 'node:os';
 
 export interface Connection {
   path: string;
@@ -61,14 +61,11 @@ export function startStream({ response }: Connection): void {
   response.flushHeaders();
 }
 
-/** The host's address on the network of the containers. */
+/** The host's address on the network of the containers: its gateway, by convention the first of its subnet. */
 function bridgeAddress(): string {
-  const bridge = Object.entries(networkInterfaces()).find(([name]) =>
-    /^(docker|podman|cni-podman)0$/.test(name),
-  );
-  const address = bridge?.[1]?.find(({ family }) => family === 'IPv4')?.address;
-  if (!address) {
-    throw new Error('no bridge to the containers was found (docker0, podman0)');
-  }
-  return address;
+  const engine = process.env.NJS_SSE_ENGINE ?? 'docker';
+  const name = engine === 'podman' ? 'podman' : 'bridge';
+  const [network] = JSON.parse(execFileSync(engine, ['network', 'inspect', name], { encoding: 'utf8' }));
+  const config = network.subnets?.[0] ?? network.IPAM.Config[0];
+  return config.gateway ?? config.Gateway ?? (config.subnet ?? config.Subnet).replace(/0\/[0-9]+$/, '1');
 }

@@ -13,12 +13,16 @@ describe.each(engines)('subscriber location (%s)', (engine) => {
       server: `${PUBLISH_AND_SUBSCRIBE}
         location /fast/ { set $sse_heartbeat 100ms; set $sse_retry 7s; include sse/subscriber.conf; }
         location /still/ { set $sse_heartbeat 1h; include sse/subscriber.conf; }
+        location /slow/ { set $sse_heartbeat 16s; include sse/subscriber.conf; }
         location /three/ { allow all; set $sse_history 3; include sse/publisher.conf; }
         location /brief/ { allow all; set $sse_ttl 1s; include sse/publisher.conf; }
         location /any/ { set $sse_origins *; include sse/subscriber.conf; }
         location /some/ { set $sse_origins "https://a.example, https://b.example"; include sse/subscriber.conf; }
         location ~ ^/rooms/(.+)/listen$ { set $sse_channel $1; include sse/subscriber.conf; }`,
     });
+    // From inside the container: a proxy in between, such as Docker's, would keep its own connection open.
+    await nginx.sh('curl -sN -m 1 http://127.0.0.1:8080/slow/gone');
+    expect(await subscribers(nginx, 'gone')).toBe(1);
   });
   afterAll(() => nginx.stop());
 
@@ -281,6 +285,14 @@ describe.each(engines)('subscriber location (%s)', (engine) => {
         (count) => count === 0,
       );
       expect((await send(nginx, '/publish/leave', { method: 'POST', body: 'x' })).status).toBe(202);
+    });
+
+    test('is noticed by the first heartbeat, not the second', async () => {
+      // It left before all other tests. Two heartbeats would take longer than we wait.
+      await eventually(
+        () => subscribers(nginx, 'gone'),
+        (count) => count === 0,
+      );
     });
 
     test('in HTTP/2 as well, by a reset stream and by a closed connection', async () => {

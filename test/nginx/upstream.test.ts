@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually, open, send } from './client.ts';
+import { eventually, open, type Stream, send } from './client.ts';
 import { type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { type Connection, type SseServer, startSseServer, startStream } from './sse-server.ts';
 
@@ -272,33 +272,31 @@ function replayable(upstream: SseServer, interval: number): { stop(): number } {
 /** A client that resumes as an EventSource does. */
 function resuming(nginx: Nginx, channel: string, onData: (data: string) => void): { stop(): Promise<void> } {
   let stopped = false;
+  let current: Stream | undefined;
   const run = async () => {
     let id: string | undefined;
     while (!stopped) {
-      const query = id === undefined ? '?history=all' : '';
-      const headers = id === undefined ? {} : { 'Last-Event-ID': id };
-      const stream = await open(nginx, `/events/${channel}${query}`, headers as Record<string, string>).catch(
+      const path = `/events/${channel}${id === undefined ? '?history=all' : ''}`;
+      current = await open(nginx, path, id === undefined ? {} : { 'Last-Event-ID': id }).catch(
         () => undefined,
       );
       let taken = 0;
-      while (stream && !stopped && !(stream.closed && taken === stream.events.length)) {
-        await stream
-          .until(({ events, closed }) => stopped || closed || events.length > taken)
-          .catch(() => {});
-        for (const event of stream.events.slice(taken)) {
+      while (current && !(current.closed && taken === current.events.length)) {
+        await current.until(({ events, closed }) => closed || events.length > taken);
+        for (const event of current.events.slice(taken)) {
           onData(event.data);
           id = event.id;
           taken++;
         }
       }
-      stream?.leave();
     }
   };
   const done = run();
   return {
     stop: () => {
       stopped = true;
-      return Promise.race([done, new Promise<void>((resolve) => setTimeout(resolve, 100))]);
+      current?.leave();
+      return done;
     },
   };
 }
