@@ -13,7 +13,6 @@ export interface Connection {
 export interface SseServer {
   /** How a container reaches it: `host:port`. */
   address: string;
-  port: number;
   /** All connections there were. */
   connections: Connection[];
   open(): Connection[];
@@ -24,7 +23,7 @@ export interface SseServer {
   close(): Promise<void>;
 }
 
-export async function startSseServer(port = 0): Promise<SseServer> {
+export async function startSseServer(): Promise<SseServer> {
   const connections: Connection[] = [];
   const server: Server = createServer((request, response) => {
     const connection = { path: request.url!, headers: request.headers, response, closed: false };
@@ -34,11 +33,9 @@ export async function startSseServer(port = 0): Promise<SseServer> {
     connections.push(connection);
     handle.answer(connection);
   });
-  const host = bridgeAddress();
-  await new Promise<void>((resolve) => server.listen(port, host, resolve));
+  const port = await listen(server);
   const handle: SseServer = {
-    address: `${host}:${(server.address() as AddressInfo).port}`,
-    port: (server.address() as AddressInfo).port,
+    address: `${bridgeAddress()}:${port}`,
     connections,
     open: () => connections.filter(({ closed }) => !closed),
     answer: startStream,
@@ -56,13 +53,20 @@ export async function startSseServer(port = 0): Promise<SseServer> {
   return handle;
 }
 
+/** Listens where containers can reach it, and resolves with the port. */
+export function listen(server: Server): Promise<number> {
+  return new Promise((resolve) =>
+    server.listen(0, bridgeAddress(), () => resolve((server.address() as AddressInfo).port)),
+  );
+}
+
 export function startStream({ response }: Connection): void {
   response.writeHead(200, { 'Content-Type': 'text/event-stream' });
   response.flushHeaders();
 }
 
 /** The host's address on the network of the containers: its gateway, by convention the first of its subnet. */
-function bridgeAddress(): string {
+export function bridgeAddress(): string {
   const engine = process.env.NJS_SSE_ENGINE ?? 'docker';
   const name = engine === 'podman' ? 'podman' : 'bridge';
   const [network] = JSON.parse(execFileSync(engine, ['network', 'inspect', name], { encoding: 'utf8' }));

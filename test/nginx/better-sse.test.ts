@@ -1,0 +1,87 @@
+import { execFileSync } from 'node:child_process';
+import { createServer as createHttp, type RequestListener, type Server } from 'node:http';
+import { createServer as createHttps } from 'node:https';
+import { createSession, type Session } from 'better-sse';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { eventually, open } from './client.ts';
+import { type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { bridgeAddress, listen } from './sse-server.ts';
+
+const sessions: Record<string, Session[]> = { plain: [], secure: [] };
+const servers: Server[] = [];
+let nginx: Nginx;
+
+beforeAll(async () => {
+  const { key, cert } = makeCertificate('sse.example');
+  const plain = createHttp(accept('plain'));
+  const secure = createHttps({ key, cert }, accept('secure'));
+  servers.push(plain, secure as unknown as Server);
+  const [plainPort, securePort] = await Promise.all(servers.map((server) => listen(server)));
+  nginx = await startNginx({
+    server: PUBLISH_AND_SUBSCRIBE,
+    files: { '/etc/nginx/ca.pem': cert },
+    http: `
+      server {
+        include sse/inner.conf;
+        server_name plain;
+        location / { proxy_pass http://${bridgeAddress()}:${plainPort}; include sse/upstream.conf; }
+      }
+      server {
+        include sse/inner.conf;
+        server_name secure;
+        location / {
+          proxy_pass https://${bridgeAddress()}:${securePort};
+          proxy_ssl_verify on;
+          proxy_ssl_trusted_certificate /etc/nginx/ca.pem;
+          proxy_ssl_name sse.example;
+          include sse/upstream.conf;
+        }
+      }`,
+  });
+});
+afterAll(async () => {
+  for (const server of servers) {
+    server.closeAllConnections();
+    server.close();
+  }
+  await nginx.stop(/prematurely closed connection/, /Connection refused/, /sse: upstream of "/);
+});
+
+test.each(['plain', 'secure'])('follows a %s better-sse server', async (channel) => {
+  await eventually(
+    async () => sessions[channel]!.length,
+    (count) => count === 1,
+  );
+  const stream = await open(nginx, `/events/${channel}`);
+  const large = 'ü'.repeat(400000);
+  sessions[channel]![0]!.push({ price: 1 }, 'price', 'a');
+  sessions[channel]![0]!.push('zwei\nZeilen ☃', 'message', 'b');
+  sessions[channel]![0]!.push(large, 'message', 'c');
+  await stream.untilEvents(3);
+  expect(stream.events).toEqual([
+    { id: 'a', event: 'price', data: '{"price":1}' },
+    { id: 'b', event: 'message', data: '"zwei\\nZeilen ☃"' },
+    { id: 'c', event: 'message', data: JSON.stringify(large) },
+  ]);
+  stream.leave();
+});
+
+function accept(name: string): RequestListener {
+  return async (request, response) => {
+    sessions[name]!.push(await createSession(request, response));
+  };
+}
+
+/** A certificate of the test's own, which is its own authority. The image under test has openssl. */
+function makeCertificate(host: string): { key: string; cert: string } {
+  const names = `-subj /CN=${host} -addext subjectAltName=DNS:${host}`;
+  const command = `openssl req -x509 -newkey rsa:2048 -nodes -days 2 ${names} -keyout /tmp/key -out /tmp/cert 2>/tmp/log`;
+  const engine = process.env.NJS_SSE_ENGINE ?? 'docker';
+  const pem = execFileSync(
+    engine,
+    ['run', '--rm', process.env.NJS_SSE_IMAGE!, 'sh', '-c', `${command} && cat /tmp/key /tmp/cert`],
+    { encoding: 'utf8' },
+  );
+  const at = pem.indexOf('-----BEGIN CERTIFICATE');
+  return { key: pem.slice(0, at), cert: pem.slice(at) };
+}

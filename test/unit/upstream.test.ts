@@ -1,0 +1,48 @@
+import { describe, expect, test } from 'vitest';
+import { backoff } from '../../src/upstream/backoff.ts';
+import { redirectTarget } from '../../src/upstream/redirect.ts';
+
+describe('backoff', () => {
+  test('doubles from a second to a minute, times a random number', () => {
+    expect([0, 1, 2, 3, 5, 6, 7, 1000].map((failures) => backoff(failures, undefined, 1))).toEqual([
+      1000, 2000, 4000, 8000, 32000, 60000, 60000, 60000,
+    ]);
+    expect(backoff(3, undefined, 0.5)).toBe(4000);
+    expect(backoff(3, undefined, 0)).toBe(0);
+  });
+
+  test("waits for the upstream's retry after a connection that worked, and longer after failures", () => {
+    expect(backoff(0, 50, 1)).toBe(50);
+    expect(backoff(0, 300000, 0)).toBe(300000);
+    expect(backoff(4, 50, 1)).toBe(800);
+    expect(backoff(4, 50, 0)).toBe(50);
+    expect(backoff(100, 50, 1)).toBe(60000);
+    expect(backoff(100, 300000, 1)).toBe(300000);
+  });
+});
+
+describe('redirectTarget', () => {
+  const from = (location: string, url?: string) => redirectTarget(location, 'a.example', '443', url);
+
+  test.each([
+    ['/b', { path: '/b', args: '' }],
+    ['/b%20c?d=%2F&e', { path: '/b c', args: 'd=%2F&e' }],
+    ['https://a.example/b?c', { path: '/b', args: 'c' }],
+    ['https://A.EXAMPLE:443/b#c', { path: '/b', args: '' }],
+    ['https://a.example?c', { path: '/', args: 'c' }],
+    ['http://a.example/b', { url: 'http://a.example/b' }],
+    ['https://a.example:8443/b', { url: 'https://a.example:8443/b' }],
+    ['https://b.example/c?d#e', { url: 'https://b.example/c?d' }],
+    ['mailto:a@example.com', undefined],
+    ['ftp://a.example/', undefined],
+    ['b', undefined],
+    ['//b.example/c', undefined],
+  ])('%s', (location, target) => {
+    expect(from(location)).toEqual(target);
+  });
+
+  test('a path after a redirect to another server is on that server', () => {
+    expect(from('/c', 'https://b.example/x/y?z')).toEqual({ url: 'https://b.example/c' });
+    expect(from('https://a.example/c', 'https://b.example/x')).toEqual({ url: 'https://a.example/c' });
+  });
+});
