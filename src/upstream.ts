@@ -2,7 +2,6 @@ import { append } from './channel/append.ts';
 import { findChannel, idOf, lastPlace, logKey } from './channel/channel.ts';
 import { isZoneFull, log } from './channel/zones.ts';
 import { createParser, type Parser } from './event-stream/parse.ts';
-
 import { countSetting, sizeSetting } from './nginx/limits.ts';
 import { timeSetting } from './nginx/settings.ts';
 import { backoff } from './upstream/backoff.ts';
