@@ -1,12 +1,13 @@
 import { append } from './channel/append.ts';
 import { findChannel, idOf, lastPlace, logKey } from './channel/channel.ts';
-import { isZoneFull, log } from './channel/zones.ts';
+import { isZoneFull, log, requireZones } from './channel/zones.ts';
 import { createParser, type Parser } from './event-stream/parse.ts';
+import { innerKey, innerZone } from './nginx/inner.ts';
 import { countSetting, sizeSetting } from './nginx/limits.ts';
 import { timeSetting } from './nginx/settings.ts';
 import { backoff } from './upstream/backoff.ts';
 import { redirectTarget, type Target } from './upstream/redirect.ts';
-import { innerKey, isOverdue, loadState, saveState, takeOver, type UpstreamState } from './upstream/state.ts';
+import { isOverdue, loadState, saveState, takeOver, type UpstreamState } from './upstream/state.ts';
 
 /** So that a predecessor in another worker has finished the chunk at which it finds out that it is overdue. */
 const HANDOVER = 100;
@@ -26,6 +27,9 @@ const PORT = 'X-SSE-Port';
  * own location, which nginx proxies; it stands for as long as the upstream streams.
  */
 async function follow(session: NginxPeriodicSession): Promise<void> {
+  if (!hasZones()) {
+    return;
+  }
   const name = session.variables.server_name as string;
   const inner = session.variables.sse_inner as string;
   const number = takeOver(name);
@@ -49,6 +53,17 @@ async function follow(session: NginxPeriodicSession): Promise<void> {
     }
     said = problem;
     await sleep(backoff(failures, retry, Math.random()));
+  }
+}
+
+function hasZones(): boolean {
+  try {
+    requireZones();
+    innerZone();
+    return true;
+  } catch (error) {
+    ngx.log(ngx.ERR, `sse: upstream: ${(error as Error).message}`);
+    return false;
   }
 }
 

@@ -1,7 +1,7 @@
-/** What is known of an upstream, in shared memory, so that any worker can go on where another one was killed. */
+import { counts } from '../channel/zones.ts';
+import { innerZone } from '../nginx/inner.ts';
 
-const states = ngx.shared.sse_upstream as NgxSharedDict<string>;
-const counts = ngx.shared.sse_count as NgxSharedDict<number>;
+/** What is known of an upstream, in shared memory, so that any worker can go on where another one was killed. */
 
 /** Longer than any worker should live; the counter is read more often than that. */
 const KEEP = 30 * 86400000;
@@ -21,12 +21,12 @@ export interface UpstreamState {
 }
 
 export function loadState(name: string): UpstreamState {
-  const text = states.get(`state/${name}`);
+  const text = innerZone().get(`state/${name}`);
   return text ? JSON.parse(text) : { lastEventId: '', epoch: '', place: 0, healthy: false, problem: '' };
 }
 
 export function saveState(name: string, state: UpstreamState): void {
-  states.set(`state/${name}`, JSON.stringify(state));
+  innerZone().set(`state/${name}`, JSON.stringify(state));
 }
 
 /**
@@ -39,15 +39,4 @@ export function takeOver(name: string): number {
 export function isOverdue(name: string, number: number): boolean {
   const newest = counts.get(`upstream/${name}`);
   return newest !== undefined && newest > number;
-}
-
-/** The secret by which our own requests to the inner server are known. */
-export function innerKey(): string {
-  const known = states.get('key');
-  if (known) {
-    return known;
-  }
-  const key = Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join('');
-  states.add('key', key);
-  return states.get('key') as string;
 }
