@@ -65,7 +65,8 @@ async function follow(
     try {
       reply = await ngx.fetch(`http://${inner}/.sse-client`, { headers: { ...sent, ...own } });
     } catch (error) {
-      return (error as Error).message;
+      const { message } = error as Error;
+      return /closed/.test(message) ? 'closed' : message;
     }
     const location = reply.headers.get('Location');
     if (!REDIRECTS.includes(reply.status) || !location) {

@@ -6,6 +6,11 @@ import { log } from './zones.ts';
 
 /** How long a place may stay taken but not filled, in milliseconds, before readers go on without it. */
 const GRACE = 100;
+/**
+ * How long a Last-Event-ID is looked for, in milliseconds: the client may come from another server that follows
+ * the same upstream and was ahead of this one.
+ */
+const LOOK_FOR_ID = 1000;
 /** What one call of `read` takes from a channel, in characters; the rest follows with the next. */
 const CHUNK = 262144;
 
@@ -20,16 +25,17 @@ export interface Start {
 interface Cursor extends Position, Lease {
   channel: string;
   phase: Phase;
-  /** Since when the next place is known to be taken but empty; 0 if it is not. */
-  emptySince: number;
+  /** Since when the next place is known to be taken but empty, or the id is looked for; 0 if it is not. */
+  since: number;
 }
 
 /**
- * - `lost`: the client's Last-Event-ID says nothing about this log.
+ * - `search`: the client's Last-Event-ID is not in the log, up to the cursor's place, but may come.
+ * - `lost`: it says nothing about this log.
  * - `replay`: reading what was there before the client; an empty place is an event that is gone.
  * - `live`: an empty place is one whose publisher was lost.
  */
-type Phase = 'lost' | 'replay' | 'live';
+type Phase = 'search' | 'lost' | 'replay' | 'live';
 
 /** Reads one or several channels, each in the order of its log. */
 export interface Reader {
@@ -46,7 +52,7 @@ export interface Reader {
 export function openReader(channels: string[], start: Start): Reader {
   const reader: Reader = { cursors: [], lastEventId: start.lastEventId, ended: false };
   channels.forEach((channel) => {
-    const cursor: Cursor = { channel, epoch: '', place: 0, window: 0, phase: 'replay', emptySince: 0 };
+    const cursor: Cursor = { channel, epoch: '', place: 0, window: 0, phase: 'replay', since: 0 };
     enter(cursor);
     reader.cursors.push(cursor);
   });
@@ -95,18 +101,21 @@ export function read(reader: Reader): string {
 }
 
 function readCursor(reader: Reader, cursor: Cursor, last: number): string {
+  if (cursor.phase === 'search' && !search(cursor, reader.lastEventId!, last)) {
+    return '';
+  }
   let text = cursor.phase === 'lost' ? skipToOldest(reader, cursor, last) : '';
   while (cursor.place < last && text.length < CHUNK) {
     const event = log.get(logKey(cursor, 1));
     if (event !== undefined) {
       cursor.place++;
-      cursor.emptySince = 0;
+      cursor.since = 0;
       text += event && !isSingle(reader) ? withPositions(reader, event) : event;
     } else if (cursor.place + 1 < firstPlace(cursor.epoch)) {
       text += skipToOldest(reader, cursor, last);
     } else {
-      cursor.emptySince = cursor.emptySince || Date.now();
-      if (Date.now() - cursor.emptySince < GRACE) {
+      cursor.since = cursor.since || Date.now();
+      if (Date.now() - cursor.since < GRACE) {
         return text;
       }
       if (cursor.phase === 'live') {
@@ -151,7 +160,7 @@ function skipToOldest(reader: Reader, cursor: Cursor, last: number): string {
   while (cursor.place < last && !log.has(logKey(cursor, 1))) {
     cursor.place++;
   }
-  cursor.emptySince = 0;
+  cursor.since = 0;
   if (cursor.phase === 'replay' && !reader.lastEventId) {
     return '';
   }
@@ -183,7 +192,9 @@ function resume(reader: Reader, cursor: Cursor, lastEventId: string, last: numbe
   if (own) {
     place = own.place;
   } else if (isSingle(reader)) {
-    place = findId(cursor.epoch, lastEventId, last);
+    cursor.phase = 'search';
+    cursor.since = Date.now();
+    return;
   } else if (positions.length > 0 && positions.every((position) => isCursor(reader, position))) {
     // A channel that the client had not subscribed to before.
     place = last;
@@ -199,13 +210,27 @@ function isCursor(reader: Reader, position: Position): boolean {
   return reader.cursors.some((cursor) => cursor.epoch === position.epoch);
 }
 
-/** The newest place whose event has this id, or -1. */
-function findId(epoch: string, id: string, last: number): number {
-  for (let place = last; place >= firstPlace(epoch); place--) {
-    const event = log.get(logKey({ epoch, place }, 0));
+/**
+ * Looks for the newest event with this id among those that came since the last search; from there on, or after
+ * a second without it, the cursor can read. Returns false before that.
+ */
+function search(cursor: Cursor, id: string, last: number): boolean {
+  const from = Math.max(cursor.place, firstPlace(cursor.epoch));
+  cursor.place = last;
+  // The newest place of the last search is looked at again: it may not have been filled.
+  for (let place = last; place >= from; place--) {
+    const event = log.get(logKey({ epoch: cursor.epoch, place }, 0));
     if (event && idOf(event) === id) {
-      return place;
+      cursor.place = place;
+      cursor.phase = 'replay';
+      cursor.since = 0;
+      return true;
     }
   }
-  return -1;
+  if (Date.now() - cursor.since < LOOK_FOR_ID) {
+    return false;
+  }
+  cursor.place = 0;
+  cursor.phase = 'lost';
+  return true;
 }

@@ -81,8 +81,8 @@ export function createParser(
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
     if (field === 'data') {
-      dataLength += value.length + 1;
-      checkLimit('event', dataLength, limits.event);
+      dataLength += value.length;
+      checkLimit('event', dataLength + data.length, limits.event); // with the line ends between them
       data.push(value);
     } else if (field === 'event') {
       event.type = value;

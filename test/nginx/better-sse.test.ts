@@ -7,6 +7,9 @@ import { eventually, open } from './client.ts';
 import { type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { bridgeAddress, listen } from './sse-server.ts';
 
+/** Beside the quotes of JSON, the largest data that $sse_max_event lets through. */
+const MEGABYTE = 1048576;
+
 const sessions: Record<string, Session[]> = { plain: [], secure: [] };
 const servers: Server[] = [];
 let nginx: Nginx;
@@ -53,7 +56,7 @@ test.each(['plain', 'secure'])('follows a %s better-sse server', async (channel)
     (count) => count === 1,
   );
   const stream = await open(nginx, `/events/${channel}`);
-  const large = 'ü'.repeat(400000);
+  const large = 'x'.repeat(MEGABYTE - 2);
   sessions[channel]![0]!.push({ price: 1 }, 'price', 'a');
   sessions[channel]![0]!.push('zwei\nZeilen ☃', 'message', 'b');
   sessions[channel]![0]!.push(large, 'message', 'c');

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually, open, type Stream, send } from './client.ts';
+import { eventually, open, send } from './client.ts';
 import { type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { resuming } from './resuming.ts';
 import { type Connection, type SseServer, startSseServer, startStream } from './sse-server.ts';
 
 const EXPECTED = [/Connection refused/, /prematurely closed connection/, /upstream timed out/];
@@ -265,38 +266,6 @@ function replayable(upstream: SseServer, interval: number): { stop(): number } {
     stop: () => {
       clearInterval(timer);
       return last;
-    },
-  };
-}
-
-/** A client that resumes as an EventSource does. */
-function resuming(nginx: Nginx, channel: string, onData: (data: string) => void): { stop(): Promise<void> } {
-  let stopped = false;
-  let current: Stream | undefined;
-  const run = async () => {
-    let id: string | undefined;
-    while (!stopped) {
-      const path = `/events/${channel}${id === undefined ? '?history=all' : ''}`;
-      current = await open(nginx, path, id === undefined ? {} : { 'Last-Event-ID': id }).catch(
-        () => undefined,
-      );
-      let taken = 0;
-      while (current && !(current.closed && taken === current.events.length)) {
-        await current.until(({ events, closed }) => closed || events.length > taken);
-        for (const event of current.events.slice(taken)) {
-          onData(event.data);
-          id = event.id;
-          taken++;
-        }
-      }
-    }
-  };
-  const done = run();
-  return {
-    stop: () => {
-      stopped = true;
-      current?.leave();
-      return done;
     },
   };
 }

@@ -1,0 +1,38 @@
+import { open, type Stream } from './client.ts';
+import type { Nginx } from './nginx.ts';
+
+/** A client that resumes as an EventSource does. */
+export function resuming(
+  nginx: Nginx,
+  channel: string,
+  onData: (data: string) => void,
+): { stop(): Promise<void> } {
+  let stopped = false;
+  let current: Stream | undefined;
+  const run = async () => {
+    let id: string | undefined;
+    while (!stopped) {
+      const path = `/events/${channel}${id === undefined ? '?history=all' : ''}`;
+      current = await open(nginx, path, id === undefined ? {} : { 'Last-Event-ID': id }).catch(
+        () => undefined,
+      );
+      let taken = 0;
+      while (current && !(current.closed && taken === current.events.length)) {
+        await current.until(({ events, closed }) => closed || events.length > taken);
+        for (const event of current.events.slice(taken)) {
+          onData(event.data);
+          id = event.id;
+          taken++;
+        }
+      }
+    }
+  };
+  const done = run();
+  return {
+    stop: () => {
+      stopped = true;
+      current?.leave();
+      return done;
+    },
+  };
+}

@@ -1,0 +1,126 @@
+import { expect, test } from 'vitest';
+import { eventually, publish, send } from './client.ts';
+import { type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { resuming } from './resuming.ts';
+import { type Connection, type SseServer, startSseServer, startStream } from './sse-server.ts';
+
+const EVENTS = 50000;
+const ZONES = `
+js_shared_dict_zone zone=sse_log:64m timeout=1h;
+js_shared_dict_zone zone=sse_count:4m type=number timeout=1h;
+js_shared_dict_zone zone=sse_upstream:64k`;
+
+function follows(upstream: SseServer): string {
+  return `server {
+    include sse/inner.conf;
+    server_name fast;
+    location / {
+      proxy_pass http://${upstream.address};
+      set $sse_history 100000;
+      include sse/upstream.conf;
+    }
+  }`;
+}
+
+test(`${EVENTS} events as fast as they come: none lost, and memory stays flat`, async () => {
+  const upstream = await startSseServer();
+  const nginx = await startNginx({
+    http: follows(upstream),
+    server: PUBLISH_AND_SUBSCRIBE,
+    files: { '/etc/nginx/sse/zones.conf': `${ZONES};` },
+  });
+  await eventually(
+    async () => upstream.open().length,
+    (length) => length === 1,
+  );
+  const connection = upstream.open()[0]!;
+  const arrived = (count: number) =>
+    eventually(
+      async () => (await send(nginx, '/publish/fast')).json?.events ?? 0,
+      (events) => events === count,
+    );
+
+  await flood(connection, 0, EVENTS / 5);
+  await arrived(EVENTS / 5);
+  const before = await privateMemory(nginx);
+  await flood(connection, EVENTS / 5, EVENTS);
+  await arrived(EVENTS);
+  const after = await privateMemory(nginx);
+  console.log(`private memory of nginx after ${EVENTS / 5} events ${before} KB, after ${EVENTS} ${after} KB`);
+  expect(after - before).toBeLessThan(4096);
+
+  const received: string[] = [];
+  const follower = resuming(nginx, 'fast', (data) => received.push(data));
+  await eventually(
+    async () => received.length,
+    (length) => length >= EVENTS,
+  );
+  await follower.stop();
+  expect(received).toEqual(Array.from({ length: EVENTS }, (_, i) => dataOf(i)));
+  await upstream.close();
+  await nginx.stop(/Connection refused/, /prematurely closed connection/, /sse: upstream of "/);
+});
+
+/** Sends events as fast as nginx takes them. */
+async function flood({ response }: Connection, from: number, to: number): Promise<void> {
+  for (let i = from; i < to; i++) {
+    if (!response.write(`id: ${i}\nevent: fast\ndata: ${dataOf(i)}\n\n`)) {
+      await new Promise((resolve) => response.once('drain', resolve));
+    }
+  }
+}
+
+function dataOf(i: number): string {
+  return `${i} ${'x'.repeat(100)}`;
+}
+
+/** Of all processes of nginx, without what they share, in KB. */
+async function privateMemory(nginx: Nginx): Promise<number> {
+  const lines = await nginx.sh('grep -h RssAnon /proc/[0-9]*/status');
+  return (lines.match(/[0-9]+/g) ?? []).map(Number).reduce((sum, kilobytes) => sum + kilobytes, 0);
+}
+
+test('with state= it goes on after a restart where it was', async () => {
+  const upstream = await startSseServer();
+  const nginx = await startNginx({
+    http: follows(upstream),
+    server: PUBLISH_AND_SUBSCRIBE,
+    files: { '/etc/nginx/sse/zones.conf': `${ZONES} state=/tmp/sse-upstream.json;` },
+  });
+  await eventually(
+    async () => upstream.connections.length,
+    (length) => length === 1,
+  );
+  upstream.write('id: 41\ndata: x\n\n');
+  await eventually(
+    () => nginx.sh('cat /tmp/sse-upstream.json'),
+    (state) => state.includes('41'),
+  );
+  await nginx.restart();
+  await eventually(
+    async () => upstream.connections.length,
+    (length) => length === 2,
+  );
+  expect(upstream.connections[1]!.headers['last-event-id']).toBe('41');
+  await upstream.close();
+  await nginx.stop(/Connection refused/, /prematurely closed connection/, /sse: upstream of "/);
+});
+
+test('without its zone it says what is missing, once, and everything else works', async () => {
+  const upstream = await startSseServer();
+  upstream.answer = startStream;
+  const nginx = await startNginx({
+    http: follows(upstream),
+    server: PUBLISH_AND_SUBSCRIBE,
+    files: { '/etc/nginx/sse/zones.conf': ZONES.replace(/js_shared_dict_zone zone=sse_upstream.*/, '') },
+  });
+  const line = 'sse: upstream: sse/zones.conf has to declare the zone sse_upstream';
+  const log = await eventually(
+    () => nginx.log(),
+    (text) => text.includes(line),
+  );
+  expect(log.split(line)).toHaveLength(2);
+  expect(await publish(nginx, 'news', 'x')).toMatchObject({ events: 1 });
+  await upstream.close();
+  await nginx.stop(new RegExp(line));
+});
