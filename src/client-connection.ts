@@ -2,7 +2,7 @@ import { isZoneFull } from './channel/zones.ts';
 import { type Connection, end, has, keepAlive, look, put, remove, update } from './client/inbox.ts';
 import { createParser, type Parser } from './event-stream/parse.ts';
 import { innerKey } from './nginx/inner.ts';
-import { sizeSetting } from './nginx/limits.ts';
+import { sizeSetting } from './nginx/settings.ts';
 import { redirectTarget } from './upstream/redirect.ts';
 
 /** What a client asks for: the body of its request to `/.sse-connect`. */
@@ -20,9 +20,9 @@ const BACKLOG = 4194304;
 
 const PROBLEM = 'X-SSE-Problem';
 
-/** js_set: 1 for a request that is none of ours. */
-function denied(r: NginxHTTPRequest): string {
-  return r.headersIn['X-SSE-Client-Key'] === innerKey() ? '' : '1';
+/** js_set: 1 for a request of our own; anything else, or an error, keeps it out. */
+function allowed(r: NginxHTTPRequest): string {
+  return r.headersIn['X-SSE-Client-Key'] === innerKey() ? '1' : '';
 }
 
 /**
@@ -186,7 +186,7 @@ function createReceiver(inbox: string, connection: Connection, largest: number):
 
 /** js_body_filter: puts the events into the inbox, and passes nothing on. */
 function body(r: NginxHTTPRequest, data: Buffer, flags: NginxHTTPSendBufferOptions): void {
-  const isOver = (receive && !receive(data)) || flags.last;
+  const isOver = !receive?.(data) || flags.last;
   if (isOver && !ended) {
     // Our own request is over then, whereupon nginx closes the connection to the server.
     ended = true;
@@ -195,4 +195,4 @@ function body(r: NginxHTTPRequest, data: Buffer, flags: NginxHTTPSendBufferOptio
   }
 }
 
-export default { connect, denied, header, body };
+export default { connect, allowed, header, body };

@@ -6,8 +6,7 @@ import { isZoneFull, requireZones } from './channel/zones.ts';
 import { createParser } from './event-stream/parse.ts';
 import { fitsOneLine, type ServerEvent } from './event-stream/serialize.ts';
 import { answerJson, guarded, refuse, refuseMethod } from './nginx/answer.ts';
-import { countSetting, sizeSetting } from './nginx/limits.ts';
-import { timeSetting } from './nginx/settings.ts';
+import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
 
 const BAD_LINE = 'an id or a type cannot have NUL, CR or LF';
 

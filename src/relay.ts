@@ -1,6 +1,6 @@
 import { createParser } from './event-stream/parse.ts';
-import { type ServerEvent, serialize } from './event-stream/serialize.ts';
-import { sizeSetting } from './nginx/limits.ts';
+import { fitsOneLine, type ServerEvent, serialize } from './event-stream/serialize.ts';
+import { sizeSetting } from './nginx/settings.ts';
 
 /** What a relay's functions get beside the event and the request. */
 export interface Relay {
@@ -21,7 +21,7 @@ export interface RelayModule {
 }
 
 /** Takes a chunk of the upstream, and gives what goes out for it. */
-type Relaying = (data: Buffer, isLast: boolean) => { output: string; isOver: boolean };
+type Relaying = (data: Buffer, isLast: boolean) => { output: string; isOver: boolean; error?: Error };
 
 /** Both are set by the header filter: a pooled context brings old values. */
 let relaying: Relaying | undefined;
@@ -48,15 +48,10 @@ function body(r: NginxHTTPRequest, data: Buffer, flags: NginxHTTPSendBufferOptio
   if (isOver) {
     return;
   }
-  let output = '';
-  try {
-    const result = relaying(data, !!flags.last);
-    output = result.output;
-    isOver = result.isOver;
-  } catch (thrown) {
-    const error = thrown as Error;
+  const { output, isOver: isLast, error } = relaying(data, !!flags.last);
+  isOver = isLast;
+  if (error) {
     r.error(`sse: relay: ${error.message}\n${error.stack}`);
-    isOver = true;
   }
   if (output !== '' || isOver) {
     r.sendBuffer(output, { last: isOver, flush: true });
@@ -75,9 +70,11 @@ function startRelaying(r: NginxHTTPRequest): Relaying {
   let hasEnded = false;
   let output = '';
   let retry: number | undefined;
+  let lastId = '';
   const parser = createParser(
     (event) => {
-      retry = undefined;
+      retry = event.retry === undefined ? retry : undefined;
+      lastId = event.id ?? lastId;
       if (!hasEnded) {
         send(onEvent(event, r, relay));
       }
@@ -90,23 +87,41 @@ function startRelaying(r: NginxHTTPRequest): Relaying {
 
   return (data, isLast) => {
     output = '';
-    parser.feed(data);
-    if (retry !== undefined) {
-      output += `retry: ${retry}\n\n`; // in a block without data, which is no event but has its effect
-      retry = undefined;
-    }
-    if (output === '' && data[0] === COLON) {
-      output = ':\n\n'; // the upstream's heartbeat keeps our client's connection alive, too
-    }
-    if ((isLast || hasEnded) && onEnd) {
-      send(onEnd(r, relay));
+    try {
+      parser.feed(data);
+      sendBlocksWithoutData();
+      if (output === '' && data[0] === COLON) {
+        output = ':\n\n'; // the upstream's heartbeat keeps our client's connection alive, too
+      }
+      if ((isLast || hasEnded) && onEnd) {
+        send(onEnd(r, relay));
+      }
+    } catch (error) {
+      return { output, isOver: true, error: error as Error };
     }
     return { output, isOver: isLast || hasEnded };
   };
 
+  /** They are no events, but have their effect: a reconnection time, or an id to resume from. */
+  function sendBlocksWithoutData(): void {
+    if (retry !== undefined) {
+      output += `retry: ${retry}\n\n`;
+      retry = undefined;
+    }
+    if (parser.lastEventId !== lastId) {
+      lastId = parser.lastEventId;
+      output += `id: ${lastId}\n\n`;
+    }
+  }
+
   function send(result: Result): void {
     const events = Array.isArray(result) ? result : result ? [result] : [];
-    output += events.map(serialize).join('');
+    for (const event of events) {
+      if (!fitsOneLine(`${event.id ?? ''}${event.type ?? ''}`)) {
+        throw new TypeError('an id or an event type cannot have NUL, CR or LF');
+      }
+      output += serialize(event);
+    }
   }
 }
 

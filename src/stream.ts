@@ -35,10 +35,10 @@ export interface EventStream extends EventStreamResponse {
  * @returns the stream; it is closed already where the request asked for none (HEAD, OPTIONS, ...).
  */
 function openStream(r: NginxHTTPRequest): EventStream {
-  let response: EventStreamResponse = { closed: true, write: () => false, close: () => {} };
+  let response: EventStreamResponse = { closed: true, write: () => false, backlog: () => 0, close: () => {} };
   guarded(r, () => {
     if (negotiate(r)) {
-      response = openResponse(r);
+      response = openResponse(r, () => {});
     }
   });
   return Object.assign(response, {

@@ -1,24 +1,52 @@
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
-import { closeReader, openReader, read, type Start, startingId } from './channel/read.ts';
-import { waitForMore } from './channel/wait.ts';
-import { requireZones } from './channel/zones.ts';
+import { passBells } from './channel/pass.ts';
+import {
+  closeReader,
+  isReplay,
+  isUnsettled,
+  keepReader,
+  openReader,
+  type Reader,
+  read,
+  type Start,
+  startingId,
+} from './channel/read.ts';
+import { canWait, markBells, pollDelay, waitForBells } from './channel/wait.ts';
+import { counts, requireZones } from './channel/zones.ts';
 import { guarded, refuse } from './nginx/answer.ts';
 import { negotiate } from './nginx/negotiate.ts';
 import { openResponse } from './nginx/response.ts';
-import { timeSetting } from './nginx/settings.ts';
+import { sizeSetting, timeSetting } from './nginx/settings.ts';
+import { isLeaving, lastServed, renewWorker } from './nginx/worker.ts';
 
-/**
- * A request's memory is freed when it ends and not before (docs/ARCHITECTURE.md, "Memory"). A stream that has
- * grown by this many bytes therefore ends after an event, and the client resumes.
- */
-const BUDGET = 1048576;
-const BYTES_A_LOOK = 500;
-const BYTES_A_SEND = 100;
-/** The client whose stream has ended so should not wait for `$sse_retry`, nor come with all others at once. */
+/** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
+const A_LOOK = njs.engine === 'QuickJS' ? 200 : 500;
+const A_WAIT = 2500;
+const A_SEND = 150;
+/** Of each character that is sent: as it is read, joined and queued. The njs engine keeps them all. */
+const COPIES = njs.engine === 'QuickJS' ? 1 : 3;
+
+/** The client whose stream was ended by us should not wait for `$sse_retry`, nor come with all others at once. */
 const RESUME_WITHIN = 500;
+/** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */
+const BUSY = 500;
+/** How often to look whether the worker is about to leave, in milliseconds. */
+const LOOK_FOR_LEAVING = 1000;
+/** A replay goes on when the client has taken all but this many bytes. */
+const REPLAY_AHEAD = 65536;
+
+/** Just shorter than the interval of `pass`, in milliseconds. */
+const PASS_FOR = 19980;
 
 /** More events than a log can hold. */
 const MANY = 1e9;
+
+interface Limits {
+  poll: number;
+  budget: number;
+  lifetime: number;
+  drain: number;
+}
 
 /**
  * js_content: streams one or several channels. A client with a Last-Event-ID (header, or `lastEventId` in the
@@ -27,7 +55,12 @@ const MANY = 1e9;
 function subscribe(r: NginxHTTPRequest): void {
   guarded(r, () => {
     requireZones();
-    const poll = timeSetting(r, 'sse_poll', 20, 1);
+    const limits = {
+      poll: timeSetting(r, 'sse_poll', 20, 1),
+      budget: sizeSetting(r, 'sse_budget', 1048576, 1073741824),
+      lifetime: timeSetting(r, 'sse_lifetime', 3600000, 1000),
+      drain: timeSetting(r, 'sse_drain', 10000, 1),
+    };
     const channels = parseChannels(r.variables.sse_channel, r.uri);
     const history = r.args.history === 'all' ? MANY : Number(r.args.history || 0);
     if (!channels) {
@@ -35,43 +68,136 @@ function subscribe(r: NginxHTTPRequest): void {
     } else if (history < 0 || history % 1 !== 0) {
       refuse(r, 400, 'history is a number of events, or all');
     } else if (negotiate(r)) {
-      follow(r, channels, { lastEventId: r.headersIn['Last-Event-ID'] || r.args.lastEventId, history }, poll);
+      const start = { lastEventId: r.headersIn['Last-Event-ID'] || r.args.lastEventId, history };
+      follow(r, openReader(channels, start), start, limits);
     }
   });
 }
 
-function follow(r: NginxHTTPRequest, channels: string[], start: Start, poll: number): void {
-  const reader = openReader(channels, start);
+/** Streams what the reader reads until the client leaves, or it is time to resume in another request. */
+function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limits): void {
   njs.on('exit', () => closeReader(reader));
-  const response = openResponse(r);
-
+  const response = openResponse(r, beat);
+  const hasDoorbell = canWait(reader);
+  // Those who came together, as after a restart, should not leave together.
+  let end = Date.now() + limits.lifetime * (1 - Math.random() / 4);
+  let leaving = false;
+  let lookedForLeaving = 0;
   let grown = 0;
   let lastEvent = Date.now();
+  let hasReceived = false;
+  let isBusy = false;
+  let isLarge = false;
+  let isWaiting = false;
+  /** Counts looks, to know a wait that ends too late. */
+  let turn = 0;
+
   if (!start.lastEventId) {
     response.write(`id: ${startingId(reader)}\n\n`);
   }
   look();
 
   function look(): void {
-    if (response.closed) {
-      return;
+    turn++;
+    isWaiting = false;
+    try {
+      if (!response.closed) {
+        next(readAll());
+      }
+    } catch (error) {
+      // In a timer nobody else would catch it, and the request would stay for ever.
+      r.error(`sse: ${error}`);
+      response.close();
+    }
+  }
+
+  /** Sends what there is. Returns the name to wait for, or '' if it is better to look again. */
+  function readAll(): string {
+    const mark = hasDoorbell && mayWait() ? markBells(reader) : '';
+    if (isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD) {
+      return '';
     }
     const text = read(reader);
-    grown += BYTES_A_LOOK;
-    if (text !== '') {
-      response.write(text);
-      lastEvent = Date.now();
-      grown += BYTES_A_SEND + text.length;
+    grown += A_LOOK + reader.searched;
+    reader.searched = 0;
+    isLarge = text.length > REPLAY_AHEAD / 2;
+    if (text === '') {
+      return isUnsettled(reader) ? '' : mark;
     }
-    if (grown > BUDGET) {
-      response.write(`retry: ${Math.ceil(Math.random() * RESUME_WITHIN)}\n\n`);
-    }
-    if (reader.ended || grown > BUDGET) {
+    response.write(text);
+    grown += A_SEND + COPIES * text.length;
+    isBusy = hasReceived && Date.now() - lastEvent < BUSY;
+    hasReceived = true;
+    lastEvent = Date.now();
+    return mark === '' || isLarge ? '' : readAll();
+  }
+
+  function mayWait(): boolean {
+    return !leaving && !(isBusy && Date.now() - lastEvent < BUSY);
+  }
+
+  function next(mark: string): void {
+    findOutIfLeaving();
+    if (reader.ended) {
       response.close();
+    } else if (grown > limits.budget || Date.now() > end) {
+      response.write(`retry: ${Math.ceil(Math.random() * RESUME_WITHIN)}\n\n`);
+      response.close();
+    } else if (mark === '') {
+      setTimeout(look, pollDelay(limits.poll, Date.now() - lastEvent));
     } else {
-      waitForMore(poll, Date.now() - lastEvent, look);
+      grown += A_WAIT;
+      isWaiting = true;
+      const mine = turn;
+      waitForBells(mark, () => {
+        if (mine === turn) {
+          look();
+        }
+      });
+    }
+  }
+
+  /** A wait may last a minute: what cannot wait that long is looked after here. */
+  function beat(): void {
+    if (response.closed) {
+      closeReader(reader);
+      return;
+    }
+    keepReader(reader);
+    findOutIfLeaving();
+    if (isWaiting && (isUnsettled(reader) || !mayWait())) {
+      look();
+    }
+  }
+
+  function findOutIfLeaving(): void {
+    const now = Date.now();
+    if (!leaving && now - lookedForLeaving >= LOOK_FOR_LEAVING) {
+      lookedForLeaving = now;
+      leaving = isLeaving();
+      if (leaving) {
+        const latest = lastServed() + limits.drain - LOOK_FOR_LEAVING;
+        end = Math.min(end, now + Math.max(0, latest - now) * Math.random());
+      }
     }
   }
 }
 
-export default { subscribe };
+/** js_periodic, once a second: says that this worker serves. */
+function serve(): void {
+  if (counts) {
+    renewWorker();
+  }
+}
+
+/**
+ * js_periodic, `interval=20s`: passes what rings on to the requests of this worker that wait in this location. Returns
+ * just before its next run, because njs frees what a run has allocated when it ends.
+ */
+function pass(): void {
+  if (counts && process.env.NJS_SSE_DOORBELL) {
+    passBells(PASS_FOR);
+  }
+}
+
+export default { subscribe, serve, pass };

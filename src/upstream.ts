@@ -3,8 +3,7 @@ import { findChannel, idOf, lastPlace, logKey } from './channel/channel.ts';
 import { isZoneFull, log, requireZones } from './channel/zones.ts';
 import { createParser, type Parser } from './event-stream/parse.ts';
 import { innerKey, innerZone } from './nginx/inner.ts';
-import { countSetting, sizeSetting } from './nginx/limits.ts';
-import { timeSetting } from './nginx/settings.ts';
+import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
 import { backoff } from './upstream/backoff.ts';
 import { redirectTarget, type Target } from './upstream/redirect.ts';
 import { isOverdue, loadState, saveState, takeOver, type UpstreamState } from './upstream/state.ts';
@@ -111,9 +110,9 @@ function sleep(ms: number): Promise<void> {
   });
 }
 
-/** js_set: 1 for a request that is none of ours. */
-function denied(r: NginxHTTPRequest): string {
-  return r.headersIn[KEY] === innerKey() ? '' : '1';
+/** js_set: 1 for a request of our own; anything else, or an error, keeps it out. */
+function allowed(r: NginxHTTPRequest): string {
+  return r.headersIn[KEY] === innerKey() ? '1' : '';
 }
 
 /** What the two filters share for one request. Set by the header filter: a pooled context brings old values. */
@@ -158,7 +157,9 @@ function open(r: NginxHTTPRequest): Connection {
   const known = unsavedIds(channel, state);
   const parser = createParser(
     (event) => {
-      if (event.id === undefined || !known.delete(event.id)) {
+      // Events without an id that come before one that is known were appended with it.
+      const isKnown = event.id === undefined ? known.size > 0 : known.delete(event.id);
+      if (!isKnown) {
         append(channel, event, limits);
       }
     },
@@ -188,7 +189,7 @@ function unsavedIds(channel: string, state: UpstreamState): Set<string> {
 
 /** js_body_filter: appends the events, and passes nothing on. */
 function body(r: NginxHTTPRequest, data: Buffer, flags: NginxHTTPSendBufferOptions): void {
-  const isOver = (connection && !take(connection, data)) || flags.last;
+  const isOver = !connection || !take(connection, data) || flags.last;
   if (isOver && !ended) {
     // Our own request is over then, whereupon nginx closes the connection to the upstream.
     ended = true;
@@ -217,4 +218,4 @@ function take({ name, channel, number, state, parser }: Connection, data: Buffer
   return state.problem === '';
 }
 
-export default { follow, denied, header, body };
+export default { follow, allowed, header, body };

@@ -1,5 +1,6 @@
 import { type ServerEvent, serialize } from '../event-stream/serialize.ts';
 import { counterTimeout, firstPlace, keepChannel, logKey, openChannel } from './channel.ts';
+import { bellOf, ringBell } from './ring.ts';
 import { counts, log } from './zones.ts';
 
 /** Bounds of a channel's log. */
@@ -33,6 +34,7 @@ export function append(channel: string, event: ServerEvent, limits: Limits): str
     const id = event.id || key;
     if (fill(key, `id: ${id}\n${fields}`, limits.ttl)) {
       keepChannel(channel, epoch, limits.ttl);
+      ringBell(bellOf(channel));
       return id;
     }
   }

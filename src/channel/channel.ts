@@ -1,10 +1,11 @@
 import type { Position } from './position.ts';
+import { bellOf, ringBell } from './ring.ts';
 import { counts, log } from './zones.ts';
 
 /**
  * A channel is a pointer, `/<name>` in the number zone, to an epoch: one life of its log. The epoch's counters
  * stand beside it, `<epoch>.last` and `<epoch>.first`: the places of the newest event and of the oldest that
- * was not trimmed. Names and epochs cannot collide: no epoch begins with a slash.
+ * was not trimmed; and, once it is over, `<epoch>.next`. Names and epochs cannot collide: no epoch begins with a slash.
  */
 
 /** A channel nobody uses is forgotten after this time, or after its events' time to live if that is longer. */
@@ -28,14 +29,16 @@ export function logKey(position: Position, ahead: number): string {
   return `${position.epoch}-${position.place + ahead}`;
 }
 
-/** How long a channel's pointer is kept whose events live for `ttl` milliseconds. */
-function pointerTimeout(ttl: number): number {
+/**
+ * How long the counters of a channel are kept whose events live for `ttl` milliseconds. The channel is forgotten with
+ * them, for publishers and subscribers at the same moment.
+ */
+export function counterTimeout(ttl: number): number {
   return Math.max(ttl, FORGET_AFTER);
 }
 
-/** How long its counters are kept: longer, so that who has just read the pointer still finds them. */
-export function counterTimeout(ttl: number): number {
-  return pointerTimeout(ttl) + 60000;
+function pointerTimeout(ttl: number): number {
+  return counterTimeout(ttl) + 60000;
 }
 
 /** The channel's epoch, or undefined if the channel does not exist. */
@@ -54,18 +57,18 @@ export function openChannel(channel: string, ttl: number): string {
   if (known) {
     return known;
   }
+  const old = counts.get(`/${channel}`);
   const epoch = nextEpoch();
-  const name = epoch.toString(36);
-  counts.set(`${name}.last`, 0, counterTimeout(ttl));
-  if (!counts.add(`/${channel}`, epoch, pointerTimeout(ttl))) {
-    const winner = findChannel(channel);
-    if (winner) {
-      return winner;
-    }
-    // It points to an epoch that was deleted.
-    counts.set(`/${channel}`, epoch, pointerTimeout(ttl));
+  counts.set(`${epoch.toString(36)}.last`, 0, counterTimeout(ttl));
+  if (old === undefined) {
+    counts.add(`/${channel}`, epoch, pointerTimeout(ttl));
+  } else {
+    // It was deleted or forgotten. All who find that out at the same time agree on one successor.
+    const next = `${old.toString(36)}.next`;
+    counts.add(next, epoch, pointerTimeout(ttl));
+    counts.set(`/${channel}`, counts.get(next) || epoch, pointerTimeout(ttl));
   }
-  return name;
+  return openChannel(channel, ttl);
 }
 
 /** Keeps a channel for as long as an event that was just appended to it. `incr` does not touch a newer epoch. */
@@ -87,11 +90,11 @@ export function firstPlace(epoch: string): number {
 export function deleteChannel(channel: string, epoch: string): void {
   const last = lastPlace(epoch);
   counts.set(`${epoch}.last`, DELETED, DELETED_FOR);
-  counts.delete(`/${channel}`);
   for (let place = firstPlace(epoch); last !== undefined && place <= last; place++) {
     log.delete(logKey({ epoch, place }, 0));
   }
   counts.delete(`${epoch}.first`);
+  ringBell(bellOf(channel));
 }
 
 export function channelState(channel: string, epoch: string, subscribers: number): ChannelState {
@@ -106,7 +109,7 @@ export function channelState(channel: string, epoch: string, subscribers: number
 }
 
 /** Bisects, because events expire in order: the first place from `from` that holds an event, or `last + 1`. */
-function oldestUnexpired(epoch: string, from: number, last: number): number {
+export function oldestUnexpired(epoch: string, from: number, last: number): number {
   let low = from;
   let high = last + 1;
   while (low < high) {

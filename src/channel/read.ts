@@ -1,7 +1,15 @@
 import { serialize } from '../event-stream/serialize.ts';
-import { FORGET_AFTER, firstPlace, idOf, lastPlace, logKey, openChannel } from './channel.ts';
+import {
+  FORGET_AFTER,
+  firstPlace,
+  idOf,
+  lastPlace,
+  logKey,
+  oldestUnexpired,
+  openChannel,
+} from './channel.ts';
 import { formatPositions, type Position, parsePositions } from './position.ts';
-import { type Lease, renewLease, returnLease, takeLease } from './subscribers.ts';
+import { type Lease, renewLease, returnLease } from './subscribers.ts';
 import { log } from './zones.ts';
 
 /** How long a place may stay taken but not filled, in milliseconds, before readers go on without it. */
@@ -12,7 +20,7 @@ const GRACE = 100;
  */
 const LOOK_FOR_ID = 1000;
 /** What one call of `read` takes from a channel, in characters; the rest follows with the next. */
-const CHUNK = 262144;
+const CHUNK = 65536;
 
 /** What a client that connects wants to see first. */
 export interface Start {
@@ -22,11 +30,13 @@ export interface Start {
 }
 
 /** Where a reader stands in one channel. */
-interface Cursor extends Position, Lease {
+export interface Cursor extends Position, Lease {
   channel: string;
   phase: Phase;
   /** Since when the next place is known to be taken but empty, or the id is looked for; 0 if it is not. */
   since: number;
+  /** The newest place that was taken then. */
+  upTo: number;
 }
 
 /**
@@ -43,28 +53,38 @@ export interface Reader {
   lastEventId: string | undefined;
   /** True once a channel was deleted. */
   ended: boolean;
+  /** How many characters were read without being returned. */
+  searched: number;
 }
 
 /**
- * Subscribes to channels. Call `closeReader` in the end.
+ * Subscribes to channels. Call `keepReader` every now and then, and `closeReader` in the end.
  * @throws where the number zone is full; leases that were taken until then run out.
  */
 export function openReader(channels: string[], start: Start): Reader {
-  const reader: Reader = { cursors: [], lastEventId: start.lastEventId, ended: false };
-  channels.forEach((channel) => {
-    const cursor: Cursor = { channel, epoch: '', place: 0, window: 0, phase: 'replay', since: 0 };
-    enter(cursor);
-    reader.cursors.push(cursor);
-  });
-  reader.cursors.forEach((cursor) => {
+  const reader: Reader = { cursors: [], lastEventId: start.lastEventId, ended: false, searched: 0 };
+  for (let i = 0; i < channels.length; i++) {
+    reader.cursors.push(enter(channels[i]!, 'replay'));
+  }
+  for (let i = 0; i < channels.length; i++) {
+    const cursor = reader.cursors[i]!;
     const last = lastPlace(cursor.epoch) || 0;
     if (start.lastEventId) {
       resume(reader, cursor, start.lastEventId, last);
     } else {
       cursor.place = Math.max(firstPlace(cursor.epoch) - 1, last - start.history);
     }
-  });
+  }
   return reader;
+}
+
+/** Keeps a reader counted as a subscriber: to be called at least twice a minute. */
+export function keepReader(reader: Reader): void {
+  try {
+    reader.cursors.forEach(renewLease);
+  } catch {
+    // The zone is full. A count is not worth a stream.
+  }
 }
 
 export function closeReader(reader: Reader): void {
@@ -80,55 +100,72 @@ export function startingId(reader: Reader): string {
   return newest ? idOf(newest) : formatPositions(reader.cursors);
 }
 
+/** True while there is something to read that came before the client. */
+export function isReplay(reader: Reader): boolean {
+  return reader.cursors.some((cursor) => cursor.phase !== 'live');
+}
+
+/** True if there is something to read, or soon will be, or time will tell. */
+export function isUnsettled(reader: Reader): boolean {
+  return reader.cursors.some((cursor) => cursor.since > 0 || lastPlace(cursor.epoch) !== cursor.place);
+}
+
 /** What has come since the last call, in the wire format, and '' if nothing has. */
 export function read(reader: Reader): string {
-  let text = '';
-  reader.cursors.forEach((cursor) => {
-    renewLease(cursor);
+  // Joined once: to append to a string copies it, and the njs engine keeps every copy until the request ends.
+  const texts: string[] = [];
+  const cursors = reader.cursors;
+  for (let i = 0; i < cursors.length; i++) {
+    const cursor = cursors[i]!;
     const last = lastPlace(cursor.epoch);
     if (last === undefined || (last >= 0 && last < cursor.place)) {
       // The log was forgotten, because nothing came for long. The client's position has to be one in the new log.
       returnLease(cursor);
-      enter(cursor);
-      text += `id: ${formatPositions(reader.cursors)}\n\n`;
+      cursors[i] = enter(cursor.channel, 'live');
+      texts.push(`id: ${formatPositions(cursors)}\n\n`);
     } else if (last < 0) {
       reader.ended = true;
-    } else {
-      text += readCursor(reader, cursor, last);
+    } else if (last > cursor.place || cursor.phase !== 'live') {
+      readCursor(reader, cursor, last, texts);
     }
-  });
-  return text;
+  }
+  return texts.length > 1 ? texts.join('') : texts[0] || '';
 }
 
-function readCursor(reader: Reader, cursor: Cursor, last: number): string {
-  if (cursor.phase === 'search' && !search(cursor, reader.lastEventId!, last)) {
-    return '';
+function readCursor(reader: Reader, cursor: Cursor, last: number, texts: string[]): void {
+  if (cursor.phase === 'search' && !search(reader, cursor, last)) {
+    return;
   }
-  let text = cursor.phase === 'lost' ? skipToOldest(reader, cursor, last) : '';
-  while (cursor.place < last && text.length < CHUNK) {
+  if (cursor.phase === 'lost') {
+    skipToOldest(reader, cursor, last, texts);
+  }
+  for (let length = 0; cursor.place < last && length < CHUNK; ) {
     const event = log.get(logKey(cursor, 1));
     if (event !== undefined) {
       cursor.place++;
       cursor.since = 0;
-      text += event && !isSingle(reader) ? withPositions(reader, event) : event;
+      length += event.length;
+      texts.push(event && !isSingle(reader) ? withPositions(reader, event) : event);
     } else if (cursor.place + 1 < firstPlace(cursor.epoch)) {
-      text += skipToOldest(reader, cursor, last);
+      skipToOldest(reader, cursor, last, texts);
     } else {
-      cursor.since = cursor.since || Date.now();
+      if (cursor.since === 0) {
+        cursor.since = Date.now();
+        cursor.upTo = last;
+      }
       if (Date.now() - cursor.since < GRACE) {
-        return text;
+        return;
       }
       if (cursor.phase === 'live') {
         closePlace(cursor);
       } else {
-        text += skipToOldest(reader, cursor, last);
+        skipToOldest(reader, cursor, cursor.upTo, texts);
       }
     }
   }
   if (cursor.place === last) {
     cursor.phase = 'live';
   }
-  return text;
 }
 
 function isSingle(reader: Reader): boolean {
@@ -154,35 +191,42 @@ function closePlace(cursor: Cursor): void {
 }
 
 /** Goes on at the oldest event there is, and says so unless the client just asked for what history there is. */
-function skipToOldest(reader: Reader, cursor: Cursor, last: number): string {
+function skipToOldest(reader: Reader, cursor: Cursor, upTo: number, texts: string[]): void {
   const from = cursor.place;
-  cursor.place = Math.max(from, firstPlace(cursor.epoch) - 1);
-  while (cursor.place < last && !log.has(logKey(cursor, 1))) {
-    cursor.place++;
-  }
+  cursor.place = oldestUnexpired(cursor.epoch, Math.max(from + 1, firstPlace(cursor.epoch)), upTo) - 1;
   cursor.since = 0;
   if (cursor.phase === 'replay' && !reader.lastEventId) {
-    return '';
+    return;
   }
   const missed = cursor.phase === 'lost' ? null : cursor.place - from;
   cursor.phase = 'replay';
   const oldest = log.get(logKey(cursor, 1));
-  return serialize({
-    id: formatPositions(reader.cursors),
-    type: 'sse-gap',
-    data: JSON.stringify({
-      channel: cursor.channel,
-      lastEventId: reader.lastEventId,
-      missed,
-      oldest: oldest ? idOf(oldest) : null,
+  texts.push(
+    serialize({
+      id: formatPositions(reader.cursors),
+      type: 'sse-gap',
+      data: JSON.stringify({
+        channel: cursor.channel,
+        lastEventId: reader.lastEventId,
+        missed,
+        oldest: oldest ? idOf(oldest) : null,
+      }),
     }),
-  });
+  );
 }
 
-function enter(cursor: Cursor): void {
-  cursor.epoch = openChannel(cursor.channel, 0);
-  cursor.place = 0;
-  takeLease(cursor);
+function enter(channel: string, phase: Phase): Cursor {
+  const cursor: Cursor = {
+    channel,
+    epoch: openChannel(channel, 0),
+    place: 0,
+    window: 0,
+    phase,
+    since: 0,
+    upTo: 0,
+  };
+  renewLease(cursor);
+  return cursor;
 }
 
 function resume(reader: Reader, cursor: Cursor, lastEventId: string, last: number): void {
@@ -214,13 +258,14 @@ function isCursor(reader: Reader, position: Position): boolean {
  * Looks for the newest event with this id among those that came since the last search; from there on, or after
  * a second without it, the cursor can read. Returns false before that.
  */
-function search(cursor: Cursor, id: string, last: number): boolean {
+function search(reader: Reader, cursor: Cursor, last: number): boolean {
   const from = Math.max(cursor.place, firstPlace(cursor.epoch));
   cursor.place = last;
   // The newest place of the last search is looked at again: it may not have been filled.
   for (let place = last; place >= from; place--) {
     const event = log.get(logKey({ epoch: cursor.epoch, place }, 0));
-    if (event && idOf(event) === id) {
+    reader.searched += event ? event.length : 0;
+    if (event && idOf(event) === reader.lastEventId) {
       cursor.place = place;
       cursor.phase = 'replay';
       cursor.since = 0;

@@ -9,41 +9,42 @@ const WINDOW = 60000;
 
 export interface Lease {
   epoch: string;
+  /** 0 for none. */
   window: number;
 }
 
-export function takeLease(lease: Lease): void {
-  lease.window = currentWindow();
-  change(lease, 1);
-}
-
-/** To be called more often than once in a window. */
+/** Takes a lease, or keeps it: to be called more often than once in a window. */
 export function renewLease(lease: Lease): void {
-  if (currentWindow() !== lease.window) {
+  const window = currentWindow();
+  if (window !== lease.window) {
     returnLease(lease);
-    takeLease(lease);
+    change(lease.epoch, window, 1);
+    lease.window = window;
   }
 }
 
 export function returnLease(lease: Lease): void {
-  change(lease, -1);
+  if (lease.window > 0) {
+    change(lease.epoch, lease.window, -1);
+    lease.window = 0;
+  }
 }
 
 export function countSubscribers(epoch: string): number {
   const window = currentWindow();
-  return leases({ epoch, window }) + leases({ epoch, window: window - 1 });
+  return leases(epoch, window) + leases(epoch, window - 1);
 }
 
-function leases(lease: Lease): number {
-  return Math.max(0, counts.get(key(lease)) || 0);
+function leases(epoch: string, window: number): number {
+  return Math.max(0, counts.get(key(epoch, window)) || 0);
 }
 
-function change(lease: Lease, by: number): void {
-  counts.incr(key(lease), by, 0, 3 * WINDOW);
+function change(epoch: string, window: number, by: number): void {
+  counts.incr(key(epoch, window), by, 0, 3 * WINDOW);
 }
 
-function key(lease: Lease): string {
-  return `${lease.epoch}.subscribers.${lease.window}`;
+function key(epoch: string, window: number): string {
+  return `${epoch}.subscribers.${window}`;
 }
 
 function currentWindow(): number {

@@ -1,16 +1,38 @@
+import type { Reader } from './read.ts';
+import { bellOf, markBell } from './ring.ts';
+
 /** An idle subscriber looks this many times less often than a busy one. */
 const IDLE_FACTOR = 10;
 /** Of the time since the last event, the part that may pass before the next look. */
 const PATIENCE = 32;
+/** What fits into a name of the DNS: at most nine characters a bell. */
+const MAX_BELLS = 24;
 
 /**
- * Calls back when it is time to look for more: after `poll` milliseconds while events flow, up to ten times
- * that after a long silence.
+ * How long to wait before the next look, in milliseconds: `poll` while events flow, up to ten times that after a
+ * long silence.
  */
-export function waitForMore(poll: number, idle: number, look: () => void): void {
-  setTimeout(look, pollDelay(poll, idle));
-}
-
 export function pollDelay(poll: number, idle: number): number {
   return Math.min(poll * IDLE_FACTOR, Math.max(poll, idle / PATIENCE));
+}
+
+/** Whether a request can wait for its channels without looking: where sse/doorbell.conf is included. */
+export function canWait(reader: Reader): boolean {
+  return !!process.env.NJS_SSE_DOORBELL && reader.cursors.length <= MAX_BELLS;
+}
+
+/**
+ * Marks the bells of all channels. Read after that; if there is nothing, wait with `waitForBells`.
+ * @returns the name to wait for.
+ */
+export function markBells(reader: Reader): string {
+  return `${reader.cursors.map((cursor) => markBell(bellOf(cursor.channel))).join('.')}.wait.sse`;
+}
+
+/**
+ * Calls back when one of the bells has rung since it was marked, or by and by without reason: all requests of a
+ * worker that resolve one name wait for one answer, which comes when the bell rings (doorbell.ts).
+ */
+export function waitForBells(name: string, wake: () => void): void {
+  ngx.fetch(`http://${name}/`).then(wake, wake);
 }

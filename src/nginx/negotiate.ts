@@ -43,7 +43,10 @@ function allowOrigin(r: NginxHTTPRequest, origins: string | undefined): void {
 
 /** True unless an Accept header excludes `text/event-stream`; of its ranges the most specific one counts. */
 export function acceptsEventStream(accept: string | undefined): boolean {
-  const ranges = (accept || '*/*').toLowerCase().split(',');
+  if (!accept || accept === 'text/event-stream' || accept === '*/*') {
+    return true; // what nearly all clients send, without what the rest costs in memory
+  }
+  const ranges = accept.toLowerCase().split(',');
   const range = ['text/event-stream', 'text/*', '*/*']
     .map((type) => ranges.find((range) => range.split(';')[0]!.trim() === type))
     .find(Boolean);

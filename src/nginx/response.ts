@@ -1,4 +1,4 @@
-import { timeSetting } from './settings.ts';
+import { sizeSetting, timeSetting } from './settings.ts';
 
 /** An open response of type `text/event-stream`. */
 export interface EventStreamResponse {
@@ -6,21 +6,32 @@ export interface EventStreamResponse {
   closed: boolean;
   /** Sends text that is in the wire format. Returns false if the stream is closed. */
   write(text: string): boolean;
+  /** How many bytes the client has not taken yet, about. */
+  backlog(): number;
   /** Ends the response. An EventSource reconnects after its reconnection time. */
   close(): void;
 }
 
+/** Of a write of some hundred bytes, what chunked encoding adds. */
+const CHUNK_HEADER = 6;
+const LONGEST_PAUSE = 30000;
+
 /**
  * Starts an event stream, and keeps it alive: a comment goes out whenever nothing else did for `$sse_heartbeat`
  * (default 15s), which is also how a client that left is noticed. The client is told to reconnect after
- * `$sse_retry` (default 2s). To a HEAD request nothing but the header is sent.
+ * `$sse_retry` (default 2s). One that leaves more than `$sse_backlog` (default 1m) unread is cut off after a write,
+ * and may resume. To a HEAD request nothing but the header is sent.
  *
+ * @param onBeat gets called around every heartbeat, and at least twice a minute.
  * @throws SettingError for a wrong setting; nothing was sent then.
  */
-export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
-  const response = { closed: false, write, close };
+export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStreamResponse {
+  const response = { closed: false, write, backlog, close };
   const heartbeat = timeSetting(r, 'sse_heartbeat', 15000, 100);
   const retry = timeSetting(r, 'sse_retry', 2000, 1);
+  const largest = sizeSetting(r, 'sse_backlog', 1048576, 1073741824);
+  let queued = 0;
+  let sent = 0;
   let lastWrite: number;
   let timer: TimerHandle | undefined;
 
@@ -29,7 +40,7 @@ export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
     close();
   }
   write(`retry: ${retry}\n\n`);
-  later(beat, heartbeat);
+  later(beat, Math.min(heartbeat, LONGEST_PAUSE));
   return response;
 
   function write(text: string): boolean {
@@ -44,7 +55,17 @@ export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
       return false;
     }
     lastWrite = Date.now();
+    queued += Buffer.byteLength(text) + CHUNK_HEADER;
+    if (queued - sent > largest && backlog() > largest) {
+      close();
+      return false;
+    }
     return true;
+  }
+
+  function backlog(): number {
+    sent = Number(r.variables.bytes_sent);
+    return queued - sent;
   }
 
   function close(): void {
@@ -67,9 +88,10 @@ export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
   }
 
   function beat(): void {
+    onBeat();
     const wait = lastWrite + heartbeat - Date.now();
     if (wait > 0) {
-      later(beat, wait);
+      later(beat, Math.min(wait, LONGEST_PAUSE));
     } else {
       write(':\n');
       later(probe, Math.min(heartbeat, 1000));
@@ -79,7 +101,8 @@ export function openResponse(r: NginxHTTPRequest): EventStreamResponse {
   /** The first write to a client that has left succeeds; a second one, after its reset has come, does not. */
   function probe(): void {
     write('\n');
-    later(beat, heartbeat);
+    onBeat();
+    later(beat, Math.min(heartbeat, LONGEST_PAUSE));
   }
 
   function later(next: () => void, ms: number): void {

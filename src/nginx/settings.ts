@@ -4,27 +4,52 @@
  * SettingError, so that a typing mistake is never a silent default.
  */
 
-const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60000, h: 3600000, d: 86400000 };
+const TIMES: Record<string, number> = { ms: 1, s: 1000, m: 60000, h: 3600000, d: 86400000 };
 const MAX_TIME = 30 * 86400000;
+const SIZES: Record<string, number> = { k: 1024, m: 1048576 };
 
 /** A time in milliseconds, from `min` to 30 days; a number without a unit is in seconds, as everywhere in nginx. */
 export function timeSetting(r: NginxHTTPRequest, name: string, fallback: number, min: number): number {
-  const match = /^([0-9]+)(ms|s|m|h|d)?$/.exec(r.variables[name] || `${fallback}ms`);
-  const value = match ? Number(match[1]) * UNITS[match[2] || 's']! : -1;
-  return checkSetting(r, name, value, min, MAX_TIME, `a time from ${min}ms to 30d, like 15s`);
+  const text = r.variables[name];
+  if (!text) {
+    return fallback;
+  }
+  const match = /^([0-9]+)(ms|s|m|h|d)?$/.exec(text);
+  const value = match ? Number(match[1]) * TIMES[match[2] || 's']! : -1;
+  return inRange(name, text, value, min, MAX_TIME, `a time from ${min}ms to 30d, like 15s`);
 }
 
-/** @param wanted what the value has to be, for the error message. */
-export function checkSetting(
-  r: NginxHTTPRequest,
+/** A size in bytes from 1 to `max`, with nginx's `k` and `m`. */
+export function sizeSetting(r: NginxHTTPRequest, name: string, fallback: number, max: number): number {
+  const text = r.variables[name];
+  if (!text) {
+    return fallback;
+  }
+  const match = /^([0-9]+)([km]?)$/.exec(text.toLowerCase());
+  const value = match ? Number(match[1]) * (SIZES[match[2]!] || 1) : -1;
+  return inRange(name, text, value, 1, max, `a size up to ${max / SIZES.m!}m, like 64k`);
+}
+
+/** A whole number from 1 to `max`. */
+export function countSetting(r: NginxHTTPRequest, name: string, fallback: number, max: number): number {
+  const text = r.variables[name];
+  if (!text) {
+    return fallback;
+  }
+  const value = /^[0-9]+$/.test(text) ? Number(text) : -1;
+  return inRange(name, text, value, 1, max, `a whole number from 1 to ${max}`);
+}
+
+function inRange(
   name: string,
+  text: string,
   value: number,
   min: number,
   max: number,
   wanted: string,
 ): number {
   if (value < min || value > max) {
-    throw settingError(`$${name} is "${r.variables[name]}", but has to be ${wanted}`);
+    throw settingError(`$${name} is "${text}", but has to be ${wanted}`);
   }
   return value;
 }

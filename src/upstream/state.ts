@@ -3,7 +3,6 @@ import { innerZone } from '../nginx/inner.ts';
 
 /** What is known of an upstream, in shared memory, so that any worker can go on where another one was killed. */
 
-/** Longer than any worker should live; the counter is read more often than that. */
 const KEEP = 30 * 86400000;
 
 export interface UpstreamState {
@@ -30,10 +29,11 @@ export function saveState(name: string, state: UpstreamState): void {
 }
 
 /**
- * Fencing: whoever takes over an upstream takes the next number. All who have a lower one stop.
+ * Fencing: whoever takes over an upstream takes the next number. All who have a lower one stop. A counter that was
+ * forgotten goes on from the time, so that nobody has a higher number from before.
  */
 export function takeOver(name: string): number {
-  return counts.incr(`upstream/${name}`, 1, 0, KEEP);
+  return counts.incr(`upstream/${name}`, 1, Date.now(), KEEP);
 }
 
 export function isOverdue(name: string, number: number): boolean {

@@ -9,6 +9,8 @@ export const engines: JsEngine[] = ['qjs', 'njs'];
 export interface Options {
   /** The engine of all scripts; the directive's default is njs. */
   engine?: JsEngine;
+  /** Whether to include sse/doorbell.conf. */
+  doorbell?: boolean;
   /** Lines for the http block, after `include sse/http.conf;`. */
   http?: string;
   /** Locations, and other lines for the server block. */
@@ -72,9 +74,17 @@ export async function startNginx(options: Options = {}): Promise<Nginx> {
   return handle(container);
 }
 
-function configuration({ engine = 'qjs', http = '', server = '', workers = 2 }: Options): string {
+/** Debian's stream is a module itself; a pattern that matches no file is no error. */
+const DOORBELL = `
+include /usr/share/nginx/modules-available/mod-stream.con[f];
+load_module modules/ngx_stream_js_module.so;
+include sse/doorbell.conf;`;
+
+function configuration(options: Options): string {
+  const { engine = 'qjs', http = '', server = '', workers = 2, doorbell = false } = options;
   return `
 load_module modules/ngx_http_js_module.so;
+${doorbell ? DOORBELL : ''}
 worker_processes ${workers};
 pid /tmp/nginx.pid;
 error_log /tmp/error.log info;

@@ -15,6 +15,8 @@ function onEvent(event, r, relay) {
         return event;
     case 'throw':
         throw new Error('as it was told');
+    case 'inject':
+        return { type: 'x\\ndata: injected', data: '' };
     default:
         relay.state.count = (relay.state.count ?? 0) + 1;
         return Object.assign(event, { data: relay.state.count + ' ' + event.data });
@@ -44,6 +46,7 @@ describe('relay', () => {
     await upstream.close();
     await nginx.stop(
       /sse: relay: as it was told/,
+      /sse: relay: an id or an event type cannot have NUL, CR or LF/,
       /sse: relay: the event stream has a longer line/,
       /prematurely closed/,
     );
@@ -75,6 +78,25 @@ describe('relay', () => {
     expect(stream.text).toBe(
       'id: 1\ndata: 1 a\n\nretry: 7\n\ndata: 2 c\n\nevent: twice\ndata: d\n\nid: copy\nevent: copy\ndata: D\n\n:\n\n',
     );
+  });
+
+  test('passes on what blocks without data do: a reconnection time, an id to resume from', async () => {
+    const { stream, write, end } = await start('/mine');
+    write('retry: 2000\n\nid: e-5\n\ndata: x\n\n');
+    await stream.untilEvents(1);
+    write('id: e-6\n\n');
+    await stream.until(({ text }) => text.endsWith('id: e-6\n\n'));
+    expect(stream.text).toBe('data: 1 x\n\nretry: 2000\n\nid: e-5\n\nid: e-6\n\n');
+    end();
+  });
+
+  test('sends what came before a mistake, and no lines that a function smuggles in', async () => {
+    for (const bad of ['throw', 'inject']) {
+      const { stream, write } = await start('/mine');
+      write(`data: a\n\nevent: ${bad}\ndata: x\n\ndata: never\n\n`);
+      await stream.until(({ ended }) => ended);
+      expect(stream.text).toBe('data: 1 a\n\n');
+    }
   });
 
   test('survives characters and line ends that are cut between two chunks', async () => {

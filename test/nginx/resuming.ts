@@ -6,16 +6,19 @@ export function resuming(
   nginx: Nginx,
   channel: string,
   onData: (data: string) => void,
-): { stop(): Promise<void> } {
+  location = '/events',
+): { stop(): Promise<void>; streams(): number } {
+  let streams = 0;
   let stopped = false;
   let current: Stream | undefined;
   const run = async () => {
     let id: string | undefined;
     while (!stopped) {
-      const path = `/events/${channel}${id === undefined ? '?history=all' : ''}`;
+      const path = `${location}/${channel}${id === undefined ? '?history=all' : ''}`;
       current = await open(nginx, path, id === undefined ? {} : { 'Last-Event-ID': id }).catch(
         () => undefined,
       );
+      streams++;
       let taken = 0;
       while (current && !(current.closed && taken === current.events.length)) {
         await current.until(({ events, closed }) => closed || events.length > taken);
@@ -29,6 +32,7 @@ export function resuming(
   };
   const done = run();
   return {
+    streams: () => streams,
     stop: () => {
       stopped = true;
       current?.leave();

@@ -169,6 +169,18 @@ describe('the client for handlers', () => {
     server.answer = startStream;
   });
 
+  test('leaves a server whose endless answer is no event stream', async () => {
+    server.answer = ({ response }) => response.writeHead(200, { 'Content-Type': 'audio/mpeg' }).write('x');
+    const stream = await ask('connect', `${url}/radio`);
+    await stream.until(({ ended }) => ended);
+    expect(lines(stream.text).at(-1)).toEqual({ error: 'Content-Type not text/event-stream (audio/mpeg)' });
+    await eventually(
+      async () => server.connections.filter(({ path, closed }) => path === '/radio' && !closed),
+      (left) => left.length === 0,
+    );
+    server.answer = startStream;
+  });
+
   test.each([
     ['ftp://example.com/', 'not an http or https URL: ftp://example.com/'],
     ['http://user:secret@example.com/', 'not an http or https URL: http://user:secret@example.com/'],

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { eventually, publish, send } from './client.ts';
-import { type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { privateMemory } from './memory.ts';
+import { PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { resuming } from './resuming.ts';
 import { type Connection, type SseServer, startSseServer, startStream } from './sse-server.ts';
 
@@ -74,12 +75,6 @@ function dataOf(i: number): string {
   return `${i} ${'x'.repeat(100)}`;
 }
 
-/** Of all processes of nginx, without what they share, in KB. */
-async function privateMemory(nginx: Nginx): Promise<number> {
-  const lines = await nginx.sh('grep -h RssAnon /proc/[0-9]*/status');
-  return (lines.match(/[0-9]+/g) ?? []).map(Number).reduce((sum, kilobytes) => sum + kilobytes, 0);
-}
-
 test('with state= it goes on after a restart where it was', async () => {
   const upstream = await startSseServer();
   const nginx = await startNginx({
@@ -121,6 +116,10 @@ test('without its zone it says what is missing, once, and everything else works'
   );
   expect(log.split(line)).toHaveLength(2);
   expect(await publish(nginx, 'news', 'x')).toMatchObject({ events: 1 });
+  // Without the zone there is no key, and so nobody gets in.
+  const status = "curl -s -o /dev/null -w '%{http_code}' -H 'Host: fast' http://127.0.0.1:8129/";
+  expect(await nginx.sh(status)).toBe('403');
+  expect(upstream.connections).toHaveLength(0);
   await upstream.close();
-  await nginx.stop(new RegExp(line));
+  await nginx.stop(new RegExp(line), /sse_upstream/);
 });

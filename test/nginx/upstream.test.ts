@@ -38,12 +38,14 @@ describe('upstream', () => {
       refuse(connection, 503, { 'Content-Type': 'text/html' }, '<h1>no</h1>');
     answers['/page'] = (connection) =>
       refuse(connection, 200, { 'Content-Type': 'text/html' }, '<h1>no</h1>');
+    answers['/radio'] = ({ response }) =>
+      response.writeHead(200, { 'Content-Type': 'audio/mpeg' }).write('x');
     answers['/moved'] = (connection) => refuse(connection, 307, { Location: '/new%20place?a=1&b=%2F' });
     answers['/away'] = (connection) => refuse(connection, 302, { Location: `http://${other.address}/there` });
     answers['/round'] = (connection) =>
       refuse(connection, 301, { Location: `http://${upstream.address}/round` });
     answers['/strange'] = (connection) => refuse(connection, 308, { Location: 'mailto:x@example.com' });
-    const channels = ['prices', 'gone', 'down', 'page', 'moved', 'away', 'round', 'strange'];
+    const channels = ['prices', 'gone', 'down', 'page', 'radio', 'moved', 'away', 'round', 'strange'];
     nginx = await startNginx({
       server: PUBLISH_AND_SUBSCRIBE,
       http: `${channels.map((channel) => follows(channel, upstream)).join('\n')}
@@ -108,6 +110,7 @@ describe('upstream', () => {
   test.each([
     ['down', 'answers with status 503'],
     ['page', 'answers with Content-Type "text/html", not text/event-stream'],
+    ['radio', 'answers with Content-Type "audio/mpeg", not text/event-stream'],
     ['round', 'redirects more than 5 times'],
     ['strange', 'redirects to "mailto:x@example.com", which is no URL to follow'],
   ])('%s is retried, and said once', async (channel, problem) => {

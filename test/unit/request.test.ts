@@ -1,10 +1,10 @@
+import './zones.ts';
 import { describe, expect, test } from 'vitest';
 import { parseChannels } from '../../src/channel/name.ts';
 import { formatPositions, parsePositions } from '../../src/channel/position.ts';
 import { pollDelay } from '../../src/channel/wait.ts';
-import { countSetting, sizeSetting } from '../../src/nginx/limits.ts';
 import { acceptsEventStream } from '../../src/nginx/negotiate.ts';
-import { timeSetting } from '../../src/nginx/settings.ts';
+import { countSetting, sizeSetting, timeSetting } from '../../src/nginx/settings.ts';
 
 describe('channels', () => {
   test.each([

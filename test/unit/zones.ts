@@ -15,6 +15,11 @@ class Dictionary<V> {
   delete(key: string): boolean {
     return this.entries.delete(key);
   }
+  pop(key: string): V | undefined {
+    const value = this.entries.get(key);
+    this.entries.delete(key);
+    return value;
+  }
   add(key: string, value: V): boolean {
     if (this.entries.has(key)) {
       return false;

@@ -1,0 +1,76 @@
+import { isLeaving } from '../nginx/worker.ts';
+import { bellNumber, lastRing, noteOf } from './ring.ts';
+
+/** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
+const POLL = 2;
+/** A run starts with what rang while none ran. */
+const OVERLAP = 200;
+/** How long a ring may go without its note, which is written after it; and how far notes may be out of order. */
+const PATIENCE = 100;
+/** Of so many looks, one looks whether the worker is about to leave. */
+const LOOKS = 100;
+
+/**
+ * Passes rings on to those who wait in this worker: resolves `<bell>-<number>.ring.sse` by the same socket as they
+ * do, whereupon the doorbell answers them. When the worker is about to leave, all are answered.
+ *
+ * @param duration in milliseconds.
+ */
+export function passBells(duration: number): void {
+  const end = Date.now() + duration;
+  let passed = lastRing();
+  let latest = Date.now() - OVERLAP;
+  let missingSince = 0;
+  let looks = 0;
+  while (passed > 0 && timeOf(passed) > latest) {
+    passed--;
+  }
+  look();
+
+  function look(): void {
+    const last = lastRing();
+    if (passed < last) {
+      pass(last);
+    }
+    if (++looks % LOOKS === 0 && isLeaving()) {
+      resolve('all');
+    } else if (Date.now() < end) {
+      setTimeout(look, POLL);
+    }
+  }
+
+  function pass(last: number): void {
+    const bells: number[] = [];
+    while (passed < last) {
+      const note = noteOf(passed + 1);
+      const isMissing = !note || note.time < latest - PATIENCE;
+      if (isMissing) {
+        missingSince = missingSince || Date.now();
+        if (Date.now() - missingSince < PATIENCE) {
+          break;
+        }
+      }
+      missingSince = 0;
+      passed++;
+      if (note) {
+        latest = note.time;
+        if (bells.indexOf(note.bell) < 0) {
+          bells.push(note.bell);
+        }
+      }
+    }
+    for (let i = 0; i < bells.length; i++) {
+      resolve(`${bells[i]}-${bellNumber(bells[i]!).toString(36)}`);
+    }
+  }
+}
+
+function timeOf(ring: number): number {
+  const note = noteOf(ring);
+  return note ? note.time : 0;
+}
+
+function resolve(name: string): void {
+  const ignore = () => {};
+  ngx.fetch(`http://${name}.ring.sse/`).then(ignore, ignore);
+}

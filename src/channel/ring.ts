@@ -1,0 +1,56 @@
+import { counts } from './zones.ts';
+
+/**
+ * How those who wait for events hear of them, if the doorbell is configured (docs/ARCHITECTURE.md, "Waiting").
+ *
+ * Channels share 1024 bells. Who is about to wait leaves a mark at the bell, and takes its number; who appends an
+ * event then takes the mark away, raises the number and notes that the bell rang. Without a mark nothing is to do.
+ */
+
+const BELLS = 1024;
+/** The last rings, for the workers that pass them on to their waiting requests. */
+const NOTES = 4096;
+const KEEP_MARK = 600000;
+const KEEP_NUMBER = 30 * 86400000;
+const RINGS = 'rings';
+
+export function bellOf(channel: string): number {
+  let hash = 0;
+  for (let i = 0; i < channel.length; i++) {
+    hash = (hash * 31 + channel.charCodeAt(i)) % BELLS;
+  }
+  return hash;
+}
+
+/** Leaves a mark. Returns the bell with its number, `<bell>-<number>`. */
+export function markBell(bell: number): string {
+  counts.set(`mark.${bell}`, 1, KEEP_MARK);
+  return `${bell}-${bellNumber(bell).toString(36)}`;
+}
+
+export function bellNumber(bell: number): number {
+  return counts.get(`bell.${bell}`) || 0;
+}
+
+/** To be called when something has happened in a channel. */
+export function ringBell(bell: number): void {
+  try {
+    if (counts.pop(`mark.${bell}`) !== undefined) {
+      counts.incr(`bell.${bell}`, 1, 0, KEEP_NUMBER);
+      const ring = counts.incr(RINGS, 1, 0, KEEP_NUMBER);
+      counts.set(`ring.${ring % NOTES}`, Date.now() * BELLS + bell, KEEP_MARK);
+    }
+  } catch {
+    // The zone is full. Those who wait look by themselves at their next heartbeat.
+  }
+}
+
+export function lastRing(): number {
+  return counts.get(RINGS) || 0;
+}
+
+/** Which bell rang at that, and when; undefined before it is noted. */
+export function noteOf(ring: number): { bell: number; time: number } | undefined {
+  const note = counts.get(`ring.${ring % NOTES}`);
+  return note === undefined ? undefined : { bell: note % BELLS, time: Math.floor(note / BELLS) };
+}

@@ -1,0 +1,62 @@
+/** As much of RFC 1035 as nginx's resolver needs: one question in, "no such name" out. */
+
+const HEADER = 12;
+/**
+ * All answers are as long as the longest: njs keeps the buffer of the first one, and cuts what is longer into pieces
+ * that nginx cannot send as one datagram.
+ */
+const ANSWER = HEADER + 255 + 4;
+const TYPE_A = 1;
+const CLASS_IN = 1;
+/** An answer, recursion desired and available, no error but NXDOMAIN (RFC 1035, section 4.1.1). */
+const NXDOMAIN = 0x8183;
+
+export interface Question {
+  id: number;
+  /** In lower case, without the root's dot. */
+  name: string;
+  /** The message up to the end of its question. */
+  message: Buffer;
+}
+
+/** Returns undefined for a message that is no query with one question for an address. */
+export function parseQuestion(message: Buffer): Question | undefined {
+  if (message.length < HEADER + 5 || message.readUInt16BE(2) & 0xf800 || message.readUInt16BE(4) !== 1) {
+    return undefined;
+  }
+  const labels: string[] = [];
+  let at = HEADER;
+  while (at < message.length && message[at] !== 0) {
+    const end = at + 1 + message[at]!;
+    if (message[at]! > 63 || end >= message.length) {
+      return undefined;
+    }
+    labels.push(message.subarray(at + 1, end).toString());
+    at = end;
+  }
+  const end = at + 5;
+  if (
+    end > message.length ||
+    message.readUInt16BE(at + 1) !== TYPE_A ||
+    message.readUInt16BE(at + 3) !== CLASS_IN
+  ) {
+    return undefined;
+  }
+  return {
+    id: message.readUInt16BE(0),
+    name: labels.join('.').toLowerCase(),
+    message: Buffer.from(message.subarray(0, end)),
+  };
+}
+
+/** "No such name", in answer to a question. */
+export function notFound({ message }: Question): Buffer {
+  const answer = Buffer.alloc(ANSWER);
+  message.copy(answer);
+  answer.writeUInt16BE(NXDOMAIN, 2);
+  // No answers, and nothing of what the query may have had beside its question.
+  for (let count = 6; count < HEADER; count += 2) {
+    answer.writeUInt16BE(0, count);
+  }
+  return answer;
+}

@@ -1,0 +1,11 @@
+/** What njs has and njs-types 0.9.4 lacks. */
+
+interface NjsGlobal {
+  /** Since 0.8.6: which engine this is. */
+  readonly engine?: 'QuickJS' | 'njs';
+}
+
+interface NginxStreamRequest {
+  /** Sends to the client, from any handler of a js_filter. */
+  sendDownstream(data: NjsStringOrBuffer, options?: NginxStreamSendOptions): void;
+}

@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually, open, publish, type Stream, send } from './client.ts';
+import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { type SseServer, startSseServer } from './sse-server.ts';
+
+/** Who polls so rarely receives nothing within a test, unless the doorbell rings. */
+const NO_POLLING = `location /quiet/ {
+  set $sse_poll 10m;
+  set $sse_heartbeat 10m;
+  include sse/subscriber.conf;
+}`;
+/** Events that follow each other faster are polled for. */
+const BUSY = 500;
+
+describe.each(engines)('doorbell (%s)', (engine) => {
+  let nginx: Nginx;
+  let upstream: SseServer;
+
+  beforeAll(async () => {
+    upstream = await startSseServer();
+    nginx = await startNginx({
+      engine,
+      doorbell: true,
+      server: `set $sse_history 1000; ${PUBLISH_AND_SUBSCRIBE} ${NO_POLLING}`,
+      http: `server {
+        include sse/inner.conf;
+        server_name followed;
+        location / { proxy_pass http://${upstream.address}; include sse/upstream.conf; }
+      }`,
+    });
+  });
+  afterAll(async () => {
+    await upstream.close();
+    await nginx.stop(
+      /exited on signal 9/,
+      /prematurely closed connection/,
+      /Connection refused/,
+      /sse: upstream of "/,
+    );
+  });
+
+  /** Opens streams in both workers. */
+  async function onBothWorkers(path: string): Promise<Stream[]> {
+    const streams: Stream[] = [];
+    const workers = new Set<unknown>();
+    while (workers.size < 2 || streams.length < 6) {
+      const stream = await open(nginx, path);
+      workers.add(stream.headers['x-worker']);
+      streams.push(stream);
+    }
+    return streams;
+  }
+
+  test('wakes the subscribers of both workers, again and again', async () => {
+    const streams = await onBothWorkers('/quiet/often');
+    for (let i = 1; i <= 4; i++) {
+      await publish(nginx, 'often', String(i));
+      await Promise.all(streams.map((stream) => stream.untilEvents(i)));
+      await new Promise((resolve) => setTimeout(resolve, BUSY + 100));
+    }
+    for (const { events, leave } of streams) {
+      expect(events.map(({ data }) => data)).toEqual(['1', '2', '3', '4']);
+      leave();
+    }
+  });
+
+  test('wakes who waits for several channels', async () => {
+    const channels = Array.from({ length: 20 }, (_, i) => `channel-${i}`);
+    const stream = await open(nginx, `/events/${channels.join(',')}`);
+    for (const [i, channel] of [...channels, ...channels].entries()) {
+      await publish(nginx, 'unrelated', 'x');
+      await publish(nginx, channel, `in ${channel}`);
+      await stream.untilEvents(i + 1);
+    }
+    expect(stream.events.map(({ data }) => data)).toEqual(
+      [...channels, ...channels].map((name) => `in ${name}`),
+    );
+    stream.leave();
+  });
+
+  test('a burst of events arrives whole', async () => {
+    const streams = await onBothWorkers('/events/burst');
+    await Promise.all(Array.from({ length: 200 }, (_, i) => publish(nginx, 'burst', String(i))));
+    for (const stream of streams) {
+      await stream.untilEvents(200);
+      expect(new Set(stream.events.map(({ data }) => data)).size).toBe(200);
+      stream.leave();
+    }
+  });
+
+  test('wakes for the events of an upstream', async () => {
+    await eventually(
+      async () => upstream.open().length,
+      (length) => length === 1,
+    );
+    const stream = await open(nginx, '/quiet/followed');
+    upstream.write('id: 1\ndata: from upstream\n\n');
+    await stream.untilEvents(1);
+    stream.leave();
+  });
+
+  test('wakes when the channel is deleted', async () => {
+    const stream = await open(nginx, '/quiet/deleted');
+    await publish(nginx, 'deleted', 'x');
+    await stream.untilEvents(1);
+    await send(nginx, '/publish/deleted', { method: 'DELETE' });
+    await stream.until(({ ended }) => ended);
+  });
+
+  test('ignores what is no question of ours', async () => {
+    const query = (hex: string) =>
+      nginx.sh(
+        `bash -c 'exec 3<>/dev/udp/127.0.0.1/8130; printf "${hex.replace(/../g, '\\\\x$&')}" >&3; timeout 1 head -c 1 <&3 | wc -c'`,
+      );
+    const header = '0001010000010000000000000000'.slice(0, 24);
+    const name = (text: string) =>
+      text
+        .split('.')
+        .map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]).toString('hex'))
+        .join('');
+    const asked = async (text: string, type = '0001') =>
+      (await query(`${header}${name(text)}00${type}0001`)).trim();
+    expect(await asked('1-1.ring.sse')).toBe('1');
+    const ignored = ['example.com', '1-1.ring.example', 'x.ring.sse', '1-1.wait.sse'].map((text) =>
+      asked(text),
+    );
+    ignored.push(asked('1-1.ring.sse', '001c'), query('00'), query('ff'.repeat(600)), query(`${header}3f`));
+    for (const count of await Promise.all(ignored)) {
+      expect(count.trim()).toBe('0');
+    }
+    const outside = await nginx.sh(
+      "grep -c ':1FC2 ' /proc/net/udp; grep ':1FC2 ' /proc/net/udp | grep -vc ' 0100007F:'",
+    );
+    expect(outside).toMatch(/^[1-9]\n0\n$/);
+  });
+
+  test('heals when the worker that held the questions was killed', async () => {
+    const streams = await onBothWorkers('/quiet/healing');
+    for (let i = 1; i <= 2; i++) {
+      const killed = streams.find(({ closed }) => !closed)!.headers['x-worker'];
+      await nginx.sh(`kill -9 ${killed}`);
+      const left = streams.filter(({ headers, closed }) => !closed && headers['x-worker'] !== killed);
+      streams.push(await open(nginx, '/quiet/healing?history=all'));
+      await publish(nginx, 'healing', String(i));
+      for (const stream of [...left, streams.at(-1)!]) {
+        await stream.until(({ events, closed }) => closed || events.at(-1)?.data === String(i));
+      }
+    }
+    for (const stream of streams) {
+      stream.leave();
+    }
+  });
+});

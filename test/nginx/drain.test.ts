@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest';
+import { eventually, open, publish, type Stream, subscribers } from './client.ts';
+import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { resuming } from './resuming.ts';
+
+const STREAMS = 40;
+
+describe.each(engines.flatMap((engine) => [false, true].map((doorbell) => ({ engine, doorbell }))))(
+  'after a reload ($engine, doorbell: $doorbell)',
+  ({ engine, doorbell }) => {
+    test('old workers end their streams one by one, leave, and nothing is missing', async () => {
+      const nginx = await startNginx({
+        engine,
+        doorbell,
+        server: `set $sse_history 1000; ${PUBLISH_AND_SUBSCRIBE}`,
+      });
+      const streams = await Promise.all(Array.from({ length: STREAMS }, () => open(nginx, '/events/quiet')));
+      const received: string[] = [];
+      const follower = resuming(nginx, 'busy', (data) => received.push(data));
+      await eventually(
+        () => subscribers(nginx, 'busy'),
+        (count) => count === 1,
+      );
+      const old = await workers(nginx);
+      await nginx.sh('kill -HUP 1');
+
+      // Some have ended while others have not: that is the spread.
+      let published = 0;
+      await eventually(
+        async () => {
+          await publish(nginx, 'busy', String(++published), { connection: 'close' });
+          return ended(streams);
+        },
+        (count) => count > STREAMS / 10 && count < STREAMS,
+      );
+      await eventually(
+        async () => {
+          await publish(nginx, 'busy', String(++published), { connection: 'close' });
+          return (await workers(nginx)).filter((pid) => old.includes(pid));
+        },
+        (left) => left.length === 0,
+      );
+      expect(ended(streams)).toBe(STREAMS);
+      for (const { text } of streams) {
+        expect(text).toMatch(/\n\nretry: [0-9]{1,3}\n\n$/);
+      }
+      await eventually(
+        async () => received.length,
+        (length) => length >= published,
+      );
+      await follower.stop();
+      expect(received).toEqual(Array.from({ length: published }, (_, i) => String(i + 1)));
+      expect(follower.streams()).toBeGreaterThan(1);
+      await nginx.stop();
+    });
+  },
+);
+
+function ended(streams: Stream[]): number {
+  return streams.filter((stream) => stream.ended).length;
+}
+
+/** The process ids of nginx's workers. */
+async function workers(nginx: Nginx): Promise<string[]> {
+  const lines = await nginx.sh(
+    'for f in /proc/[0-9]*; do if head -c 13 $f/cmdline 2>/dev/null | grep -q "^nginx: worker"; then basename $f; fi; done',
+  );
+  return lines.trim().split('\n');
+}
