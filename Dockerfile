@@ -5,10 +5,10 @@ FROM ${BASE_IMAGE}
 
 COPY dist/sse /etc/nginx/sse
 COPY examples /etc/nginx/examples
-COPY nginx/nginx.conf /etc/nginx/nginx.conf
+COPY nginx/nginx.conf nginx/machine.conf /etc/nginx/
 
 USER 101:101
-RUN nginx -t
+RUN nginx -t && nginx -t -c /etc/nginx/machine.conf
 
 EXPOSE 8080
 STOPSIGNAL SIGQUIT

@@ -1,47 +1,42 @@
-/** npm start: builds everything, starts the demo in a container, follows its log, cleans up on Ctrl-C. */
+/** npm start: builds everything, starts the demo in two containers, follows nginx's log, cleans up on Ctrl-C. */
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { buildAll } from './build.ts';
+import { MACHINE, NGINX, removeContainers, startMachine, startNginx } from './containers.ts';
 import { type Engine, findEngine } from './engine.ts';
 import { buildImage } from './image.ts';
-import { Missing, main, output, runQuietly, say, succeeds } from './run.ts';
+import { Missing, main, say } from './run.ts';
 
-const CONTAINER = 'njs-sse';
 const IMAGE = 'njs-sse';
-const HEALTH_SECONDS = 20;
 
 await main(async () => {
   const port = process.env.PORT || '8080';
-  const url = `http://127.0.0.1:${port}`;
 
   say('compiling src/ for njs');
   await buildAll();
   const engine = await findEngine();
   const image = buildImage(engine, IMAGE);
 
-  succeeds(engine, 'rm', '--force', CONTAINER);
+  removeContainers(engine);
   if (!(await isFree(Number(port)))) {
     throw new Missing(`port ${port} is taken: choose another, as in "PORT=8081 npm start"`);
   }
-  say(`starting the container "${CONTAINER}"`);
-  runQuietly(engine, [
-    'run',
-    '--detach',
-    '--name',
-    CONTAINER,
-    '--publish',
-    `127.0.0.1:${port}:8080`,
-    image.name,
-  ]);
-  await waitForHealth(engine, url);
-  sayWhatToTry(url);
+  process.once('SIGINT', () => end(engine));
+  process.once('SIGTERM', () => end(engine));
+  try {
+    await startNginx(engine, image.name, port);
+    await startMachine(engine, image.name);
+  } catch (error) {
+    removeContainers(engine);
+    throw error;
+  }
+  sayWhatToTry(engine, `http://127.0.0.1:${port}`);
 
   if (process.argv.includes('--detach')) {
     say('running in the background: "npm stop" ends it');
     return;
   }
-  await followLog(engine);
+  followLog(engine);
 });
 
 function isFree(port: number): Promise<boolean> {
@@ -51,23 +46,7 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-async function waitForHealth(engine: Engine, url: string): Promise<void> {
-  for (let i = 0; i < HEALTH_SECONDS * 5; i++) {
-    const healthy = await fetch(`${url}/health`).then(
-      (reply) => reply.ok,
-      () => false,
-    );
-    if (healthy) {
-      return;
-    }
-    await sleep(200);
-  }
-  const log = output(engine, 'logs', '--tail', '5', CONTAINER);
-  succeeds(engine, 'rm', '--force', CONTAINER);
-  throw new Missing(`nginx does not answer on ${url}: ${log.trim() || 'its log is empty'}`);
-}
-
-function sayWhatToTry(url: string): void {
+function sayWhatToTry(engine: Engine, url: string): void {
   console.log(`
   The demo page    ${url}/
   A chat room      ${url}/chat/
@@ -75,22 +54,22 @@ function sayWhatToTry(url: string): void {
 
   Listen           curl -N ${url}/events/news
   Publish          curl -d 'Hello, world' ${url}/publish/news
+
+  An upstream      curl -N ${url}/events/machine
+  Stop it          ${engine} stop ${MACHINE}
+  Start it         ${engine} start ${MACHINE}
 `);
 }
 
-function followLog(engine: Engine): Promise<void> {
+/** Lasts as long as the container. */
+function followLog(engine: Engine): void {
   say('following the log of nginx; Ctrl-C ends everything');
-  const logs = spawn(engine, ['logs', '--follow', CONTAINER], { stdio: 'inherit', detached: true });
-  return new Promise((resolve) => {
-    const end = () => {
-      logs.kill();
-      succeeds(engine, 'rm', '--force', CONTAINER);
-      say('the container is removed');
-      resolve();
-      process.exit(0);
-    };
-    process.once('SIGINT', end);
-    process.once('SIGTERM', end);
-    logs.once('exit', end);
-  });
+  const logs = spawn(engine, ['logs', '--follow', NGINX], { stdio: 'inherit' });
+  logs.once('exit', () => end(engine));
+}
+
+function end(engine: Engine): void {
+  removeContainers(engine);
+  say('the containers are removed');
+  process.exit(0);
 }

@@ -1,18 +1,15 @@
-/** npm stop: removes the container that `npm start -- --detach` left running. */
-import { Missing, main, say, succeeds } from './run.ts';
-
-const CONTAINER = 'njs-sse';
+/** npm stop: removes the containers that `npm start -- --detach` left running. */
+import { exists, MACHINE, NGINX, removeContainers } from './containers.ts';
+import { Missing, main, say } from './run.ts';
 
 await main(() => {
-  const engine = (['docker', 'podman'] as const).find((name) =>
-    succeeds(name, 'container', 'inspect', CONTAINER),
+  const engines = (['docker', 'podman'] as const).filter((engine) =>
+    [NGINX, MACHINE].some((name) => exists(engine, name)),
   );
-  if (!engine) {
-    say('nothing is running');
-    return;
+  for (const engine of engines) {
+    if (!removeContainers(engine)) {
+      throw new Missing(`"${engine} rm --force ${MACHINE} ${NGINX}" failed`);
+    }
   }
-  if (!succeeds(engine, 'rm', '--force', CONTAINER)) {
-    throw new Missing(`"${engine} rm --force ${CONTAINER}" failed`);
-  }
-  say('the container is removed');
+  say(engines.length > 0 ? 'the containers are removed' : 'nothing is running');
 });

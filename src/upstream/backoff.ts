@@ -1,12 +1,14 @@
 /** The first wait after a failure, in milliseconds. */
 const BASE = 1000;
-const LONGEST = 60000;
+const LONGEST = 15000;
+/** An upstream may ask for no wait at all; a loop without any would be no service to it. */
+const SHORTEST = 20;
 
 /**
  * How long to wait before connecting again, in milliseconds.
  *
- * Exponential backoff with full jitter: a random time up to 1 s, 2 s, 4 s, ... 60 s. An upstream's own reconnection
- * time (`retry:`) takes the place of the first second and is waited for at least.
+ * Exponential backoff with full jitter: a random time up to 1 s, 2 s, 4 s, ... 15 s. An upstream's own reconnection
+ * time (`retry:`) is waited for at least; if it is longer than a second, it takes its place.
  *
  * @param failures connections in a row that brought nothing; 0 after one that did.
  * @param retry the upstream's reconnection time in milliseconds, if it sent one.
@@ -14,7 +16,7 @@ const LONGEST = 60000;
  */
 export function backoff(failures: number, retry: number | undefined, random: number): number {
   if (retry !== undefined) {
-    return Math.max(retry, failures === 0 ? 0 : random * ceiling(retry, failures));
+    return Math.max(SHORTEST, retry, failures === 0 ? 0 : random * ceiling(Math.max(BASE, retry), failures));
   }
   return random * ceiling(BASE, failures);
 }

@@ -3,9 +3,9 @@ import { backoff } from '../../src/upstream/backoff.ts';
 import { redirectTarget } from '../../src/upstream/redirect.ts';
 
 describe('backoff', () => {
-  test('doubles from a second to a minute, times a random number', () => {
+  test('doubles from a second to a quarter of a minute, times a random number', () => {
     expect([0, 1, 2, 3, 5, 6, 7, 1000].map((failures) => backoff(failures, undefined, 1))).toEqual([
-      1000, 2000, 4000, 8000, 32000, 60000, 60000, 60000,
+      1000, 2000, 4000, 8000, 15000, 15000, 15000, 15000,
     ]);
     expect(backoff(3, undefined, 0.5)).toBe(4000);
     expect(backoff(3, undefined, 0)).toBe(0);
@@ -14,10 +14,16 @@ describe('backoff', () => {
   test("waits for the upstream's retry after a connection that worked, and longer after failures", () => {
     expect(backoff(0, 50, 1)).toBe(50);
     expect(backoff(0, 300000, 0)).toBe(300000);
-    expect(backoff(4, 50, 1)).toBe(800);
+    expect(backoff(3, 50, 1)).toBe(8000);
+    expect(backoff(2, 3000, 1)).toBe(12000);
     expect(backoff(4, 50, 0)).toBe(50);
-    expect(backoff(100, 50, 1)).toBe(60000);
+    expect(backoff(100, 50, 1)).toBe(15000);
     expect(backoff(100, 300000, 1)).toBe(300000);
+  });
+
+  test('never lets an upstream that asks for no wait turn it into a loop', () => {
+    expect(backoff(0, 0, 0)).toBe(20);
+    expect(backoff(1, 0, 1)).toBe(2000);
   });
 });
 
