@@ -80,7 +80,8 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   const response = openResponse(r, beat);
   const hasDoorbell = canWait(reader);
   // Those who came together, as after a restart, should not leave together.
-  let end = Date.now() + limits.lifetime * (1 - Math.random() / 4);
+  const jitter = 1 - Math.random() / 4;
+  let end = Date.now() + limits.lifetime * jitter;
   let leaving = false;
   let lookedForLeaving = 0;
   let grown = 0;
@@ -140,7 +141,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
     findOutIfLeaving();
     if (reader.ended) {
       response.close();
-    } else if (grown > limits.budget || Date.now() > end) {
+    } else if (grown > limits.budget * jitter || Date.now() > end) {
       response.write(`retry: ${Math.ceil(Math.random() * RESUME_WITHIN)}\n\n`);
       response.close();
     } else if (mark === '') {

@@ -45,7 +45,7 @@ describe.each(engines)('lifetime (%s)', (engine) => {
       await publish(nginx, 'large', `${++published} ${large}`);
       await stream.until(({ ended, events }) => ended || events.length === published);
     }
-    expect(stream.text.length).toBeGreaterThan(1048576 / 4);
+    expect(stream.text.length).toBeGreaterThan(1048576 / 5);
     expect(stream.text).toMatch(/\n\nretry: [0-9]{1,3}\n\n$/);
 
     await publish(nginx, 'large', `${++published} last`);
