@@ -82,15 +82,19 @@ function read(outgoing: ClientRequest, incoming: IncomingMessage): Stream {
 
 function waitFor(waiting: Set<() => void>, condition: () => boolean, describe: () => string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
+    const giveUp = () => {
       waiting.delete(look);
       reject(new Error(`waited in vain for ${condition}; received: ${describe().slice(-2000)}`));
-    }, DEADLINE);
+    };
+    let timer = setTimeout(giveUp, DEADLINE);
     const look = () => {
+      clearTimeout(timer);
       if (condition()) {
         waiting.delete(look);
-        clearTimeout(timer);
         resolve();
+      } else {
+        // As long as something comes, a slow machine is no failure.
+        timer = setTimeout(giveUp, DEADLINE);
       }
     };
     waiting.add(look);
