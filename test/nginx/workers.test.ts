@@ -53,9 +53,7 @@ describe.each(engines)('two workers (%s)', (engine) => {
     );
     const sequences = await Promise.all(subscribers.map(({ datas }) => datas));
 
-    const log = await open(nginx, '/events/load?history=all');
-    const inLog = (await log.untilEvents(EVENTS)).map(({ data }) => data);
-    log.leave();
+    const inLog = await (await follow(nginx, 'load?history=all', EVENTS)).datas;
     expect(new Set(inLog).size).toBe(EVENTS);
     for (let publisher = 0; publisher < PUBLISHERS; publisher++) {
       const own = inLog.filter((data) => data.startsWith(`${publisher} `));
