@@ -75,11 +75,11 @@ describe.each(engines)('limits of a stream (%s)', (engine) => {
 
   test('a large replay does not count as backlog', async () => {
     const data = 'x'.repeat(10000);
-    for (let i = 0; i < 30; i++) {
+    for (let i = 0; i < 20; i++) {
       await publish(nginx, 'replayed', data);
     }
     const stream: Stream = await open(nginx, '/slow/replayed?history=all');
-    await stream.untilEvents(30);
+    await stream.untilEvents(20);
     expect(stream.ended).toBe(false);
     stream.leave();
   });
