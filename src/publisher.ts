@@ -53,7 +53,8 @@ function post(r: NginxHTTPRequest, channel: string): void {
   };
   const largest = sizeSetting(r, 'sse_max_event', 1048576, 64 * 1048576);
 
-  const unsupported = unsupportedBody(r);
+  const type = (r.headersIn['Content-Type'] || '').toLowerCase();
+  const unsupported = unsupportedBody(r, type);
   if (unsupported) {
     refuse(r, 415, unsupported);
     return;
@@ -63,12 +64,13 @@ function post(r: NginxHTTPRequest, channel: string): void {
     refuse(r, 400, 'the body is not valid UTF-8: encode binary data, for example as base64');
     return;
   }
-  if (isBulk(r) && /^id:[^\r\n]*\0/m.test(body)) {
+  const isBulk = /^text\/event-stream\s*(;|$)/.test(type);
+  if (isBulk && /^id:[^\r\n]*\0/m.test(body)) {
     // A client would ignore such an id; to lose it here silently would be worse.
     refuse(r, 400, BAD_LINE);
     return;
   }
-  const events = eventsOf(r, body);
+  const events = isBulk ? parseBulk(body) : [eventOf(r, body)];
   for (let i = 0; i < events.length; i++) {
     const event = events[i]!;
     const line = (event.id || '') + (event.type || '');
@@ -103,13 +105,14 @@ function appendAll(
   limits: { history: number; ttl: number },
 ): void {
   let published = 0;
+  let id = '';
   try {
     for (; published < events.length; published++) {
-      append(channel, events[published]!, limits);
+      id = append(channel, events[published]!, limits);
     }
     const epoch = openChannel(channel, limits.ttl);
     const subscribers = countSubscribers(epoch);
-    answerJson(r, subscribers > 0 ? 201 : 202, channelState(channel, epoch, subscribers));
+    answerJson(r, subscribers > 0 ? 201 : 202, channelState(channel, epoch, subscribers, id));
   } catch (error) {
     if (!isZoneFull(error)) {
       throw error;
@@ -122,12 +125,14 @@ function appendAll(
 }
 
 /** What is wrong with the body's type, or undefined. */
-function unsupportedBody(r: NginxHTTPRequest): string | undefined {
+function unsupportedBody(r: NginxHTTPRequest, type: string): string | undefined {
   const encoding = r.headersIn['Content-Encoding'];
   if (encoding && encoding.toLowerCase() !== 'identity') {
     return `Content-Encoding ${encoding} is not supported: send the body as it is`;
   }
-  const type = contentType(r);
+  if (type.indexOf(';') < 0 && type.indexOf('multipart/') !== 0) {
+    return undefined;
+  }
   const charset = /;\s*charset="?([^\s;"]+)/.exec(type);
   if (charset && charset[1] !== 'utf-8' && charset[1] !== 'utf8' && charset[1] !== 'us-ascii') {
     return `charset ${charset[1]} is not supported: event streams are UTF-8`;
@@ -138,11 +143,8 @@ function unsupportedBody(r: NginxHTTPRequest): string | undefined {
   return undefined;
 }
 
-function eventsOf(r: NginxHTTPRequest, body: string): ServerEvent[] {
-  if (isBulk(r)) {
-    return parseBulk(body);
-  }
-  return [{ id: r.headersIn['X-EventSource-ID'], type: r.headersIn['X-EventSource-Event'], data: body }];
+function eventOf(r: NginxHTTPRequest, body: string): ServerEvent {
+  return { id: r.headersIn['X-EventSource-ID'], type: r.headersIn['X-EventSource-Event'], data: body };
 }
 
 /** The events of a body that is an event stream itself; its end ends the last event. */
@@ -155,14 +157,6 @@ function parseBulk(body: string): ServerEvent[] {
   );
   parser.feed(Buffer.from(`${body}\n\n`));
   return events;
-}
-
-function isBulk(r: NginxHTTPRequest): boolean {
-  return /^text\/event-stream\s*(;|$)/.test(contentType(r));
-}
-
-function contentType(r: NginxHTTPRequest): string {
-  return (r.headersIn['Content-Type'] || '').toLowerCase();
 }
 
 const NGINX_ERRORS: Record<number, string> = {

@@ -21,6 +21,7 @@ import { isLeaving, lastServed, renewWorker } from './nginx/worker.ts';
 
 /** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
 const A_LOOK = njs.engine === 'QuickJS' ? 200 : 500;
+const A_GLANCE = njs.engine === 'QuickJS' ? 180 : 350;
 const A_WAIT = 2500;
 const A_SEND = 150;
 /** Of each character that is sent: as it is read, joined and queued. The njs engine keeps them all. */
@@ -30,6 +31,8 @@ const COPIES = njs.engine === 'QuickJS' ? 1 : 3;
 const RESUME_WITHIN = 500;
 /** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */
 const BUSY = 500;
+/** So many glances are enough before the next look. */
+const GLANCES = 8;
 /** How often to look whether the worker is about to leave, in milliseconds. */
 const LOOK_FOR_LEAVING = 1000;
 /** A replay goes on when the client has taken all but this many bytes. */
@@ -90,6 +93,8 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   let isBusy = false;
   let isLarge = false;
   let isWaiting = false;
+  let glances = 0;
+  let delay = 0;
   /** Counts looks, to know a wait that ends too late. */
   let turn = 0;
 
@@ -102,13 +107,26 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
     turn++;
     isWaiting = false;
     try {
-      if (!response.closed) {
+      if (response.closed) {
+        closeReader(reader);
+      } else {
         next(readAll());
       }
     } catch (error) {
       // In a timer nobody else would catch it, and the request would stay for ever.
       r.error(`sse: ${error}`);
       response.close();
+    }
+  }
+
+  /** Most looks find nothing: this is all that they have to do. */
+  function glance(): void {
+    if (glances === 0 || response.closed || isUnsettled(reader)) {
+      look();
+    } else {
+      glances--;
+      grown += A_GLANCE;
+      setTimeout(glance, delay);
     }
   }
 
@@ -123,7 +141,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
     reader.searched = 0;
     isLarge = text.length > REPLAY_AHEAD / 2;
     if (text === '') {
-      return isUnsettled(reader) ? '' : mark;
+      return mark !== '' && isUnsettled(reader) ? '' : mark;
     }
     response.write(text);
     grown += A_SEND + COPIES * text.length;
@@ -145,7 +163,9 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
       response.write(`retry: ${Math.ceil(Math.random() * RESUME_WITHIN)}\n\n`);
       response.close();
     } else if (mark === '') {
-      setTimeout(look, pollDelay(limits.poll, Date.now() - lastEvent));
+      glances = GLANCES;
+      delay = pollDelay(limits.poll, Date.now() - lastEvent);
+      setTimeout(glance, delay);
     } else {
       grown += A_WAIT;
       isWaiting = true;

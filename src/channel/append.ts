@@ -1,5 +1,6 @@
 import { type ServerEvent, serialize } from '../event-stream/serialize.ts';
-import { counterTimeout, firstPlace, keepChannel, logKey, openChannel } from './channel.ts';
+import { counterTimeout, keepChannel, logKey, takePlace } from './channel.ts';
+import type { Position } from './position.ts';
 import { bellOf, ringBell } from './ring.ts';
 import { counts, log } from './zones.ts';
 
@@ -24,16 +25,12 @@ export interface Limits {
 export function append(channel: string, event: ServerEvent, limits: Limits): string {
   const fields = serialize({ type: event.type, data: event.data, retry: event.retry });
   for (;;) {
-    const epoch = openChannel(channel, limits.ttl);
-    const place = counts.incr(`${epoch}.last`, 1, 0, counterTimeout(limits.ttl));
-    if (place < 1) {
-      continue; // deleted since we opened it
-    }
-    trim(epoch, place - limits.history, limits);
-    const key = logKey({ epoch, place }, 0);
+    const position = takePlace(channel, limits.ttl);
+    trim(position, limits);
+    const key = logKey(position, 0);
     const id = event.id || key;
     if (fill(key, `id: ${id}\n${fields}`, limits.ttl)) {
-      keepChannel(channel, epoch, limits.ttl);
+      keepChannel(channel, position.epoch, limits.ttl);
       ringBell(bellOf(channel));
       return id;
     }
@@ -52,13 +49,23 @@ function fill(key: string, text: string, ttl: number): boolean {
   }
 }
 
-function trim(epoch: string, upTo: number, limits: Limits): void {
-  const first = firstPlace(epoch);
-  if (first > upTo) {
+/** Each event over the limit takes the oldest one's place away: `incr` gives every publisher another one. */
+function trim(position: Position, limits: Limits): void {
+  const upTo = position.place - limits.history;
+  if (upTo < 1) {
     return;
   }
-  for (let place = first; place <= upTo; place++) {
-    log.delete(logKey({ epoch, place }, 0));
+  const key = `${position.epoch}.first`;
+  const timeout = counterTimeout(limits.ttl);
+  for (;;) {
+    const first = counts.incr(key, 1, 1, timeout);
+    if (first - 1 > upTo) {
+      counts.incr(key, -1, 1, timeout); // the limit was raised
+      return;
+    }
+    log.delete(logKey({ epoch: position.epoch, place: first - 1 }, 0));
+    if (first > upTo) {
+      return;
+    }
   }
-  counts.set(`${epoch}.first`, upTo + 1, counterTimeout(limits.ttl));
 }

@@ -76,9 +76,29 @@ export function keepChannel(channel: string, epoch: string, ttl: number): void {
   counts.incr(`/${channel}`, 0, Number.parseInt(epoch, 36), pointerTimeout(ttl));
 }
 
+export function lastKey(epoch: string): string {
+  return `${epoch}.last`;
+}
+
 /** The newest place; undefined for an epoch that is forgotten, negative for one that was deleted. */
 export function lastPlace(epoch: string): number | undefined {
-  return counts.get(`${epoch}.last`);
+  return counts.get(lastKey(epoch));
+}
+
+/**
+ * Takes the next place of a channel; the channel is created if need be. Nothing is looked up that `incr` tells: the
+ * place is negative in an epoch that is over, be it deleted or forgotten.
+ */
+export function takePlace(channel: string, ttl: number): Position {
+  for (;;) {
+    const pointer = counts.get(`/${channel}`);
+    const epoch = pointer === undefined ? openChannel(channel, ttl) : pointer.toString(36);
+    const place = counts.incr(lastKey(epoch), 1, DELETED, counterTimeout(ttl));
+    if (place > 0) {
+      return { epoch, place };
+    }
+    openChannel(channel, ttl);
+  }
 }
 
 /** The oldest place that was not trimmed; what is older than the time to live is gone all the same. */
@@ -97,12 +117,18 @@ export function deleteChannel(channel: string, epoch: string): void {
   ringBell(bellOf(channel));
 }
 
-export function channelState(channel: string, epoch: string, subscribers: number): ChannelState {
+/** @param newestId if the caller knows it. */
+export function channelState(
+  channel: string,
+  epoch: string,
+  subscribers: number,
+  newestId?: string,
+): ChannelState {
   const last = lastPlace(epoch) || 0;
-  const newest = last > 0 ? log.get(logKey({ epoch, place: last }, 0)) : undefined;
+  const newest = last > 0 && !newestId ? log.get(logKey({ epoch, place: last }, 0)) : undefined;
   return {
     channel,
-    id: newest ? idOf(newest) : null,
+    id: newestId || (newest ? idOf(newest) : null),
     subscribers,
     events: last < 1 ? 0 : last + 1 - oldestUnexpired(epoch, firstPlace(epoch), last),
   };
@@ -112,6 +138,9 @@ export function channelState(channel: string, epoch: string, subscribers: number
 export function oldestUnexpired(epoch: string, from: number, last: number): number {
   let low = from;
   let high = last + 1;
+  if (log.has(logKey({ epoch, place: from }, 0))) {
+    return from; // as most often, for what is over the bound of its number was trimmed
+  }
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
     if (log.has(logKey({ epoch, place: middle }, 0))) {

@@ -1,5 +1,5 @@
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-const CHANNELS = /^[^\s,\x00-\x1f\x7f]{1,128}(,[^\s,\x00-\x1f\x7f]{1,128}){0,63}$/;
+const CHANNELS = /^[^\s,\x00-\x1f\x7f]{1,128}(?:,[^\s,\x00-\x1f\x7f]{1,128}){0,63}$/;
 
 /**
  * The channels that a request names, in `$sse_channel` or else in the last segment of its path: up to 64
@@ -9,9 +9,12 @@ const CHANNELS = /^[^\s,\x00-\x1f\x7f]{1,128}(,[^\s,\x00-\x1f\x7f]{1,128}){0,63}
  */
 export function parseChannels(setting: string | undefined, path: string): string[] | undefined {
   const text = setting || path.slice(path.lastIndexOf('/') + 1);
-  return CHANNELS.test(text)
-    ? text.split(',').filter((name, i, names) => names.indexOf(name) === i)
-    : undefined;
+  if (!CHANNELS.test(text)) {
+    return undefined;
+  }
+  return text.indexOf(',') < 0
+    ? [text]
+    : text.split(',').filter((name, i, names) => names.indexOf(name) === i);
 }
 
 export const BAD_CHANNELS =

@@ -3,6 +3,7 @@ import {
   FORGET_AFTER,
   firstPlace,
   idOf,
+  lastKey,
   lastPlace,
   logKey,
   oldestUnexpired,
@@ -10,7 +11,7 @@ import {
 } from './channel.ts';
 import { formatPositions, type Position, parsePositions } from './position.ts';
 import { type Lease, renewLease, returnLease } from './subscribers.ts';
-import { log } from './zones.ts';
+import { counts, log } from './zones.ts';
 
 /** How long a place may stay taken but not filled, in milliseconds, before readers go on without it. */
 const GRACE = 100;
@@ -32,6 +33,8 @@ export interface Start {
 /** Where a reader stands in one channel. */
 export interface Cursor extends Position, Lease {
   channel: string;
+  /** Where the newest place is told; kept, because it is looked up at every look. */
+  lastKey: string;
   phase: Phase;
   /** Since when the next place is known to be taken but empty, or the id is looked for; 0 if it is not. */
   since: number;
@@ -107,7 +110,13 @@ export function isReplay(reader: Reader): boolean {
 
 /** True if there is something to read, or soon will be, or time will tell. */
 export function isUnsettled(reader: Reader): boolean {
-  return reader.cursors.some((cursor) => cursor.since > 0 || lastPlace(cursor.epoch) !== cursor.place);
+  for (let i = 0; i < reader.cursors.length; i++) {
+    const cursor = reader.cursors[i]!;
+    if (cursor.since > 0 || counts.get(cursor.lastKey) !== cursor.place) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /** What has come since the last call, in the wire format, and '' if nothing has. */
@@ -117,7 +126,7 @@ export function read(reader: Reader): string {
   const cursors = reader.cursors;
   for (let i = 0; i < cursors.length; i++) {
     const cursor = cursors[i]!;
-    const last = lastPlace(cursor.epoch);
+    const last = counts.get(cursor.lastKey);
     if (last === undefined || (last >= 0 && last < cursor.place)) {
       // The log was forgotten, because nothing came for long. The client's position has to be one in the new log.
       returnLease(cursor);
@@ -216,15 +225,8 @@ function skipToOldest(reader: Reader, cursor: Cursor, upTo: number, texts: strin
 }
 
 function enter(channel: string, phase: Phase): Cursor {
-  const cursor: Cursor = {
-    channel,
-    epoch: openChannel(channel, 0),
-    place: 0,
-    window: 0,
-    phase,
-    since: 0,
-    upTo: 0,
-  };
+  const epoch = openChannel(channel, 0);
+  const cursor = { channel, epoch, lastKey: lastKey(epoch), place: 0, window: 0, phase, since: 0, upTo: 0 };
   renewLease(cursor);
   return cursor;
 }

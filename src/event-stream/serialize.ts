@@ -32,5 +32,8 @@ export function serializeComment(text: string): string {
 }
 
 function prefixLines(prefix: string, text: string): string {
+  if (text.indexOf('\n') < 0 && text.indexOf('\r') < 0) {
+    return `${prefix}${text}\n`;
+  }
   return `${prefix}${text.replace(/\r\n|\r|\n/g, `\n${prefix}`)}\n`;
 }
