@@ -82,6 +82,7 @@ export async function measure(container: Container, system: System, scenario: Sc
     workers: scenario.workers,
     cores: serverCores(scenario.workers, cores),
     history: scenario.history ?? 100,
+    ...(scenario.lifetime ? { lifetime: scenario.lifetime } : {}),
     upstream: scenario.upstream ?? false,
   });
   try {

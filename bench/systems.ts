@@ -16,6 +16,8 @@ export interface Setup {
   cores: string;
   /** How many events a channel's log holds. */
   history: number;
+  /** `$sse_lifetime`; its default if not set. */
+  lifetime?: string;
   /** Whether channel "0" follows the load generator's own SSE server. */
   upstream?: boolean;
 }
@@ -108,6 +110,7 @@ http {
             include sse/publisher.conf;
         }
         location /events/ {
+            ${setup.lifetime ? `set $sse_lifetime ${setup.lifetime};` : ''}
             include sse/subscriber.conf;
         }
         location /relay/ {
