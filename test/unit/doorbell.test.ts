@@ -1,0 +1,116 @@
+import { describe, expect, test } from 'vitest';
+import { counts } from './zones.ts';
+
+const { bellOf, lastRing, markBell, noteOf, ringBell } = await import('../../src/channel/ring.ts');
+const { createBells } = await import('../../src/doorbell/bells.ts');
+const { notFound, parseQuestion } = await import('../../src/doorbell/dns.ts');
+
+function bells() {
+  const answered: string[] = [];
+  const { ask } = createBells<string>((asked) => answered.push(asked));
+  /** Asks, and gives what was answered thereupon. */
+  return (name: string, asked = name) => {
+    ask(name, asked);
+    return answered.splice(0);
+  };
+}
+
+describe('bells', () => {
+  test('a question waits until its bell has a higher number', () => {
+    const ask = bells();
+    expect(ask('7-2.wait.sse', 'one')).toEqual([]);
+    expect(ask('8-9.ring.sse', 'other')).toEqual(['other']);
+    expect(ask('7-2.ring.sse', 'same')).toEqual(['same']);
+    expect(ask('7-3.ring.sse', 'ring')).toEqual(['ring', 'one']);
+    expect(ask('7-4.ring.sse', 'again')).toEqual(['again']);
+  });
+
+  test('a question that comes after the ring is answered at once: a ring that overtook it, or an answer that was lost', () => {
+    const ask = bells();
+    ask('7-a.ring.sse');
+    expect(ask('7-9.wait.sse')).toEqual(['7-9.wait.sse']);
+    expect(ask('7-a.wait.sse')).toEqual([]);
+  });
+
+  test('of a question that is asked again only the latest is answered', () => {
+    const ask = bells();
+    ask('7-0.wait.sse', 'first');
+    ask('7-0.wait.sse', 'second');
+    expect(ask('7-1.ring.sse', 'ring')).toEqual(['ring', 'second']);
+  });
+
+  test('a question for several bells is answered once, by any of them', () => {
+    const ask = bells();
+    ask('1-0.2-5.3-0.wait.sse', 'several');
+    expect(ask('2-5.ring.sse', 'low')).toEqual(['low']);
+    expect(ask('2-6.ring.sse', 'ring')).toEqual(['ring', 'several']);
+    expect(ask('3-1.ring.sse', 'late')).toEqual(['late']);
+  });
+
+  test('when the worker leaves, all are answered, now and later', () => {
+    const ask = bells();
+    ask('1-0.wait.sse', 'one');
+    ask('2-0.wait.sse', 'two');
+    expect(ask('all.ring.sse', 'all')).toEqual(['all', 'one', 'two']);
+    expect(ask('3-0.wait.sse', 'three')).toEqual(['three']);
+  });
+
+  test.each(['example.com', '1-0.sse', 'x-0.wait.sse', '1-0.wait.sse.example', 'all.wait.sse', ''])(
+    'ignores %j',
+    (name) => {
+      const ask = bells();
+      ask('1-0.wait.sse', 'held');
+      expect(ask(name).filter((asked) => asked !== name)).toEqual([]);
+    },
+  );
+});
+
+describe('rings', () => {
+  test('are noted where somebody has left a mark, once for all of them', () => {
+    counts.entries.clear();
+    const bell = bellOf('news');
+    ringBell(bell);
+    expect(lastRing()).toBe(0);
+    expect([markBell(bell), markBell(bell)]).toEqual([`${bell}-0`, `${bell}-0`]);
+    ringBell(bell);
+    ringBell(bell);
+    expect(lastRing()).toBe(1);
+    expect(noteOf(1)).toMatchObject({ bell });
+    expect(markBell(bell)).toBe(`${bell}-1`);
+  });
+
+  test('spread over 1024 bells', () => {
+    const seen = new Set(Array.from({ length: 5000 }, (_, i) => bellOf(`channel-${i}`)));
+    expect(Math.max(...seen)).toBeLessThan(1024);
+    expect(seen.size).toBeGreaterThan(900);
+  });
+});
+
+describe('questions', () => {
+  const header = (flags: string, questions = '0001') => `beef${flags}${questions}000000000000`;
+  const good = `${header('0100')}03312d3004776169740373736500`;
+
+  test('of nginx are read, and answered with "no such name"', () => {
+    const message = Buffer.from(`${good}00010001`, 'hex');
+    const question = parseQuestion(message)!;
+    expect(question.name).toBe('1-0.wait.sse');
+    const answer = notFound(question);
+    expect(answer.subarray(0, message.length).toString('hex')).toBe(
+      `beef818300010000000000000${good.slice(25)}00010001`,
+    );
+    expect(answer).toHaveLength(271);
+  });
+
+  test.each([
+    ['nothing', ''],
+    ['an answer', `${header('8180')}${good.slice(24)}00010001`],
+    ['two questions', `${header('0100', '0002')}${good.slice(24)}00010001`],
+    ['another type', `${good}001c0001`],
+    ['another class', `${good}00010003`],
+    ['a name that is cut off', good.slice(0, -6)],
+    ['a label that does not end', `${header('0100')}02312d03`],
+    ['a pointer', `${header('0100')}c00c00010001`],
+  ])('%s is no question', (_, hex) => {
+    expect(parseQuestion(Buffer.from(hex, 'hex'))).toBeUndefined();
+  });
+});
