@@ -21,7 +21,7 @@ import { isLeaving, lastServed, renewWorker } from './nginx/worker.ts';
 
 /** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
 const A_LOOK = njs.engine === 'QuickJS' ? 200 : 500;
-const A_GLANCE = njs.engine === 'QuickJS' ? 180 : 350;
+const A_GLANCE = njs.engine === 'QuickJS' ? 210 : 320;
 const A_WAIT = 2500;
 const A_SEND = 150;
 /** Of each character that is sent: as it is read, joined and queued. The njs engine keeps them all. */

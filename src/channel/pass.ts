@@ -3,12 +3,15 @@ import { bellNumber, lastRing, noteOf } from './ring.ts';
 
 /** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
 const POLL = 2;
+/** The same when none has rung for a second. */
+const IDLE_POLL = 10;
+const IDLE = 1000;
 /** A run starts with what rang while none ran. */
 const OVERLAP = 200;
 /** How long a ring may go without its note, which is written after it; and how far notes may be out of order. */
 const PATIENCE = 100;
 /** Of so many looks, one looks whether the worker is about to leave. */
-const LOOKS = 100;
+const LOOKS = 50;
 
 /**
  * Passes rings on to those who wait in this worker: resolves `<bell>-<number>.ring.sse` by the same socket as they
@@ -35,7 +38,7 @@ export function passBells(duration: number): void {
     if (++looks % LOOKS === 0 && isLeaving()) {
       resolve('all');
     } else if (Date.now() < end) {
-      setTimeout(look, POLL);
+      setTimeout(look, Date.now() - latest < IDLE ? POLL : IDLE_POLL);
     }
   }
 
