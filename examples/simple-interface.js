@@ -2,6 +2,7 @@
 import SSE from 'sse/client.js';
 
 async function simpleInterface(r) {
+  r.status = 200;
   r.headersOut['Content-Type'] = 'text/plain';
   r.sendHeader();
   const say = (...words) => r.send(`${words.join('')}\n`);

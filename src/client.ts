@@ -41,6 +41,7 @@ export default class SSE {
   #inbox: string | undefined;
   #taken = 0;
   #events: SSEEvent[] = [];
+  #closes = 0;
 
   /**
    * Never fails, and does not connect yet.
@@ -98,9 +99,10 @@ export default class SSE {
     }
   }
 
-  /** The events, for `for await`. A loop that is left does not close the connection. */
+  /** The events, for `for await`, until `close()`. A loop that is left in another way does not close the connection. */
   async *events(): AsyncGenerator<SSEEvent, void> {
-    for (;;) {
+    const closes = this.#closes;
+    while (closes === this.#closes) {
       const event = await this.next();
       if (!event) {
         return;
@@ -115,6 +117,7 @@ export default class SSE {
    */
   close(): void {
     this.error = undefined;
+    this.#closes++;
     this.#disconnect();
     this.#events = [];
   }
@@ -149,14 +152,17 @@ export default class SSE {
   /** Returns what went wrong, if anything. */
   async #request(request: ConnectRequest): Promise<string | undefined> {
     const inner = this.#options.inner ?? '127.0.0.1:8129';
-    const reply = await ngx.fetch(`http://${inner}/.sse-connect`, {
-      method: 'POST',
-      headers: { Host: 'sse-client', 'X-SSE-Client-Key': innerKey() },
-      body: JSON.stringify(request),
-    });
-    return reply.status === 202
-      ? undefined
-      : `no server with "include sse/client.conf;" answers on ${inner} (status ${reply.status})`;
+    const missing = `no server with "include sse/client.conf;" answers on ${inner}`;
+    try {
+      const reply = await ngx.fetch(`http://${inner}/.sse-connect`, {
+        method: 'POST',
+        headers: { Host: 'sse-client', 'X-SSE-Client-Key': innerKey() },
+        body: JSON.stringify(request),
+      });
+      return reply.status === 202 ? undefined : `${missing} (status ${reply.status})`;
+    } catch (error) {
+      return `${missing} (${(error as Error).message})`;
+    }
   }
 
   async #waitUntilOpen(inbox: string): Promise<boolean> {

@@ -100,8 +100,9 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
 
   /** The first write to a client that has left succeeds; a second one, after its reset has come, does not. */
   function probe(): void {
-    write('\n');
-    onBeat();
+    if (!write('\n')) {
+      onBeat();
+    }
     later(beat, Math.min(heartbeat, LONGEST_PAUSE));
   }
 

@@ -36,6 +36,15 @@ const take = (r) => run(r, async (sse, say) => {
     sse.close();
     say(error(sse));
 });
+const closing = (r) => run(r, async (sse, say) => {
+    for await (const event of sse.events()) {
+        say(event.data);
+        if (event.data === 'last') {
+            sse.close();
+        }
+    }
+    say(error(sse));
+});
 const sleepy = (r) => run(r, async (sse, say) => {
     say(await sse.connect());
     while ((await (await ngx.fetch('http://127.0.0.1:8080/awake')).text()) !== 'yes') {
@@ -57,9 +66,9 @@ const both = (r) => run(r, async (sse, say) => {
     say([(await sse.next()).data, (await other.next()).data]);
     await sse.next();
 });
-export default { events, connect, take, sleepy, awake, wake, both };
+export default { events, connect, take, closing, sleepy, awake, wake, both };
 `;
-const NAMES = ['events', 'connect', 'take', 'sleepy', 'awake', 'wake', 'both'];
+const NAMES = ['events', 'connect', 'take', 'closing', 'sleepy', 'awake', 'wake', 'both'];
 
 describe('the client for handlers', () => {
   let nginx: Nginx;
@@ -72,16 +81,16 @@ describe('the client for handlers', () => {
     nginx = await startNginx({
       http: 'server { include sse/inner.conf; include sse/client.conf; }',
       server: `
-        postpone_output 0;
         js_fetch_timeout 30s;
         js_import simple from examples/simple-interface.js;
         js_import handlers from /etc/nginx/handlers.js;
         location / { return 404; }
         location = /simpleinterface {
+          include sse/stream.conf;
           set $some_pub_sub_server ${url}/subscriber;
           js_content simple.simpleInterface;
         }
-        ${NAMES.map((name) => `location = /${name} { js_content handlers.${name}; }`).join('\n')}`,
+        ${NAMES.map((name) => `location = /${name} { include sse/stream.conf; js_content handlers.${name}; }`).join('\n')}`,
       files: { '/etc/nginx/handlers.js': HANDLERS },
     });
   });
@@ -120,6 +129,7 @@ describe('the client for handlers', () => {
     const { response, path, headers } = await connectionAt(0);
     response.write('id: 1\nevent: hello\ndata: zwei ☃\ndata: Zeilen\n\ndata: x\n\n');
     await stream.until(({ text }) => text.includes('data:x'));
+    expect(stream.status).toBe(200);
     response.end();
     await stream.until(({ ended }) => ended);
     expect(stream.text).toBe(
@@ -221,6 +231,14 @@ describe('the client for handlers', () => {
       async () => connection.closed,
       (closed) => closed,
     );
+  });
+
+  test('close() in a loop over the events ends the loop', async () => {
+    const { stream, response } = await start('closing');
+    response.write('data: first\n\ndata: last\n\ndata: never\n\n');
+    await stream.until(({ ended }) => ended);
+    expect(lines(stream.text)).toEqual(['first', 'last', { error: null }]);
+    response.end();
   });
 
   test('closes when the request of its handler ends, whatever ended it', async () => {
