@@ -8,7 +8,7 @@ COPY examples /etc/nginx/examples
 COPY nginx/nginx.conf nginx/machine.conf /etc/nginx/
 
 USER 101:101
-RUN nginx -t && nginx -t -c /etc/nginx/machine.conf
+RUN nginx -t
 
 EXPOSE 8080
 STOPSIGNAL SIGQUIT
