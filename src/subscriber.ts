@@ -24,6 +24,8 @@ const A_LOOK = njs.engine === 'QuickJS' ? 200 : 500;
 const A_GLANCE = njs.engine === 'QuickJS' ? 210 : 320;
 const A_WAIT = 2500;
 const A_SEND = 150;
+/** Two writes and two timers. */
+const A_BEAT = 1000;
 /** Of each character that is sent: as it is read, joined and queued. The njs engine keeps them all. */
 const COPIES = njs.engine === 'QuickJS' ? 1 : 3;
 
@@ -184,6 +186,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
       closeReader(reader);
       return;
     }
+    grown += A_BEAT;
     keepReader(reader);
     findOutIfLeaving();
     if (isWaiting && (isUnsettled(reader) || !mayWait())) {
