@@ -4,7 +4,12 @@ import { type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { resuming } from './resuming.ts';
 import { type Connection, type SseServer, startSseServer, startStream } from './sse-server.ts';
 
-const EXPECTED = [/Connection refused/, /prematurely closed connection/, /upstream timed out/];
+const EXPECTED = [
+  /Connection refused/,
+  /prematurely closed connection/,
+  /upstream timed out/,
+  /reset by peer/,
+];
 
 /** A server that follows an upstream into a channel. */
 function follows(channel: string, upstream: SseServer, settings = ''): string {
