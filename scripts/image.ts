@@ -64,6 +64,11 @@ function buildDebianBase(engine: Engine): void {
     );
   }
   say(`${OFFICIAL} cannot be had: building a base image from Debian's packages instead`);
+  buildFromDebian(engine, DEBIAN, DEBIAN_PACKAGES);
+}
+
+/** Builds an image of these packages, and what they need, as Debian has them. */
+export function buildFromDebian(engine: Engine, name: string, packages: string[]): void {
   install('mmdebstrap', 'debian-archive-keyring');
   const folder = mkdtempSync(join(tmpdir(), 'njs-sse-'));
   try {
@@ -74,11 +79,11 @@ function buildDebianBase(engine: Engine): void {
       '--keyring=/usr/share/keyrings/debian-archive-keyring.gpg',
       // A mirror may be a frozen one, whose lists have expired.
       '--aptopt=Acquire::Check-Valid-Until "false"',
-      `--include=${DEBIAN_PACKAGES.join(',')}`,
+      `--include=${packages.join(',')}`,
       'forky',
       tar,
     ]);
-    runQuietly(engine, ['import', tar, DEBIAN]);
+    runQuietly(engine, ['import', tar, name]);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,5 +1,6 @@
 import { isZoneFull } from './channel/zones.ts';
 import { type Connection, end, has, keepAlive, look, put, remove, update } from './client/inbox.ts';
+import { isEventStream } from './event-stream/media-type.ts';
 import { createParser, type Parser } from './event-stream/parse.ts';
 import { innerKey } from './nginx/inner.ts';
 import { sizeSetting } from './nginx/settings.ts';
@@ -102,13 +103,13 @@ function header(r: NginxHTTPRequest): void {
   receive = undefined;
   ended = false;
   const headers = r.headersOut;
-  const type = (headers['Content-Type'] || '').toLowerCase();
+  const type = headers['Content-Type'];
   delete headers['Content-Length'];
   if (!/[0-9]/.test(r.variables.upstream_header_time || '')) {
     headers[PROBLEM] = 'cannot be reached';
   } else if (r.status !== 200) {
     headers[PROBLEM] = `bad response status code: ${r.status}`;
-  } else if (!/^text\/event-stream\s*(;|$)/.test(type)) {
+  } else if (!isEventStream(type)) {
     headers[PROBLEM] = type
       ? `Content-Type not text/event-stream (${type})`
       : 'Content-Type missing in response';

@@ -3,6 +3,7 @@ import { channelState, deleteChannel, findChannel, openChannel } from './channel
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
 import { countSubscribers } from './channel/subscribers.ts';
 import { isZoneFull, requireZones } from './channel/zones.ts';
+import { isEventStream } from './event-stream/media-type.ts';
 import { createParser } from './event-stream/parse.ts';
 import { fitsOneLine, type ServerEvent } from './event-stream/serialize.ts';
 import { answerJson, guarded, refuse, refuseMethod } from './nginx/answer.ts';
@@ -64,7 +65,7 @@ function post(r: NginxHTTPRequest, channel: string): void {
     refuse(r, 400, 'the body is not valid UTF-8: encode binary data, for example as base64');
     return;
   }
-  const isBulk = /^text\/event-stream\s*(;|$)/.test(type);
+  const isBulk = isEventStream(type);
   if (isBulk && /^id:[^\r\n]*\0/m.test(body)) {
     // A client would ignore such an id; to lose it here silently would be worse.
     refuse(r, 400, BAD_LINE);

@@ -1,3 +1,4 @@
+import { isEventStream } from './event-stream/media-type.ts';
 import { createParser } from './event-stream/parse.ts';
 import { fitsOneLine, type ServerEvent, serialize } from './event-stream/serialize.ts';
 import { sizeSetting } from './nginx/settings.ts';
@@ -29,7 +30,7 @@ let isOver = false;
 
 /** js_header_filter: takes on an event stream; any other answer passes as it is. */
 function header(r: NginxHTTPRequest): void {
-  const isStream = /^text\/event-stream\s*(;|$)/i.test(r.headersOut['Content-Type'] || '');
+  const isStream = isEventStream(r.headersOut['Content-Type']);
   relaying = isStream ? startRelaying(r) : undefined;
   isOver = false;
   if (isStream) {

@@ -12,12 +12,12 @@ import {
   startingId,
 } from './channel/read.ts';
 import { canWait, markBells, pollDelay, waitForBells } from './channel/wait.ts';
+import { isLeaving, lastServed, renewWorker } from './channel/worker.ts';
 import { counts, requireZones } from './channel/zones.ts';
 import { guarded, refuse } from './nginx/answer.ts';
 import { negotiate } from './nginx/negotiate.ts';
 import { openResponse } from './nginx/response.ts';
 import { sizeSetting, timeSetting } from './nginx/settings.ts';
-import { isLeaving, lastServed, renewWorker } from './nginx/worker.ts';
 
 /** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
 const A_LOOK = njs.engine === 'QuickJS' ? 200 : 500;

@@ -1,6 +1,7 @@
 import { append } from './channel/append.ts';
 import { findChannel, idOf, lastPlace, logKey } from './channel/channel.ts';
 import { isZoneFull, log, requireZones } from './channel/zones.ts';
+import { isEventStream } from './event-stream/media-type.ts';
 import { createParser, type Parser } from './event-stream/parse.ts';
 import { innerKey, innerZone } from './nginx/inner.ts';
 import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
@@ -132,13 +133,13 @@ function header(r: NginxHTTPRequest): void {
   connection = undefined;
   ended = false;
   const headers = r.headersOut;
-  const type = (headers['Content-Type'] || '').toLowerCase();
+  const type = headers['Content-Type'] || '';
   delete headers['Content-Length'];
   headers[HOST] = r.variables.proxy_host || '';
   headers[PORT] = r.variables.proxy_port || '';
   if (r.status !== 200) {
     headers[PROBLEM] = `answers with status ${r.status}`;
-  } else if (/^text\/event-stream\s*(;|$)/.test(type)) {
+  } else if (isEventStream(type)) {
     connection = open(r);
   } else {
     headers[PROBLEM] = `answers with Content-Type "${type}", not text/event-stream`;

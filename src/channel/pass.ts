@@ -1,5 +1,5 @@
-import { isLeaving } from '../nginx/worker.ts';
 import { bellNumber, lastRing, noteOf } from './ring.ts';
+import { isLeaving } from './worker.ts';
 
 /** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
 const POLL = 2;

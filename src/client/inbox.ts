@@ -1,12 +1,10 @@
-import { settingError } from '../nginx/settings.ts';
+import { log, requireZones } from '../channel/zones.ts';
 
 /**
  * What a connection has received and its handler has not taken yet. The two are different requests, perhaps in
  * different workers, so it is in shared memory: one entry for what is known of the connection, and one for the
  * events of each chunk. Only the connection appends, only the handler takes.
  */
-
-const log = ngx.shared?.sse_log as Zone | undefined;
 
 /** njs-types lacks the timeout of `replace`. */
 type Zone = NgxSharedDict<string> & { replace(key: string, value: string, timeout: number): boolean };
@@ -40,39 +38,35 @@ export interface Connection {
   retry?: number | undefined;
 }
 
-/** @throws SettingError where the zones are not configured. */
-function zone(): Zone {
-  if (!log) {
-    throw settingError('put "include sse/http.conf;" into http');
-  }
-  return log;
-}
-
-/** Makes an inbox for a connection that is to be opened. */
+/**
+ * Makes an inbox for a connection that is to be opened.
+ * @throws SettingError where the zones are not configured.
+ */
 export function createInbox(id: string, lastEventId: string): void {
+  requireZones();
   const connection: Connection = { open: false, last: 0, at: Date.now(), lastEventId };
-  zone().set(`client/${id}`, JSON.stringify(connection), KEEP_CONNECTION);
+  log.set(`client/${id}`, JSON.stringify(connection), KEEP_CONNECTION);
   keepAlive(id);
 }
 
 /** Removes it with all that is in it: whoever still writes finds out by `update`. */
 export function removeInbox(id: string, taken: number): void {
   const last = look(id)?.last ?? taken;
-  zone().delete(`client/${id}`);
-  zone().delete(`client/${id}/alive`);
+  log.delete(`client/${id}`);
+  log.delete(`client/${id}/alive`);
   for (let entry = taken + 1; entry <= last; entry++) {
-    zone().delete(`client/${id}/${entry}`);
+    log.delete(`client/${id}/${entry}`);
   }
 }
 
 export function look(id: string): Connection | undefined {
-  const text = zone().get(`client/${id}`);
+  const text = log.get(`client/${id}`);
   return text ? JSON.parse(text) : undefined;
 }
 
 /** Returns false if the handler has removed the inbox. */
 export function update(id: string, connection: Connection): boolean {
-  return zone().replace(`client/${id}`, JSON.stringify(connection), KEEP_CONNECTION);
+  return (log as Zone).replace(`client/${id}`, JSON.stringify(connection), KEEP_CONNECTION);
 }
 
 /** Says why a connection has ended, unless that is known already. */
@@ -84,30 +78,30 @@ export function end(id: string, why: string): void {
 }
 
 export function keepAlive(id: string): void {
-  zone().set(`client/${id}/alive`, '', KEEP_ALIVE);
+  log.set(`client/${id}/alive`, '', KEEP_ALIVE);
 }
 
 export function isAlive(id: string): boolean {
-  return zone().has(`client/${id}/alive`);
+  return log.has(`client/${id}/alive`);
 }
 
 /** Puts the events of one chunk in. @throws where shared memory is full. */
 export function put(id: string, entry: number, events: ClientEvent[]): number {
   const text = JSON.stringify(events);
-  zone().set(`client/${id}/${entry}`, text, KEEP_EVENTS);
+  log.set(`client/${id}/${entry}`, text, KEEP_EVENTS);
   return text.length;
 }
 
 export function has(id: string, entry: number): boolean {
-  return zone().has(`client/${id}/${entry}`);
+  return log.has(`client/${id}/${entry}`);
 }
 
 export function remove(id: string, entry: number): void {
-  zone().delete(`client/${id}/${entry}`);
+  log.delete(`client/${id}/${entry}`);
 }
 
 /** Takes the events of one entry out; undefined if they are gone. */
 export function take(id: string, entry: number): ClientEvent[] | undefined {
-  const text = zone().pop(`client/${id}/${entry}`);
+  const text = log.pop(`client/${id}/${entry}`);
   return text ? JSON.parse(text) : undefined;
 }

@@ -1,6 +1,5 @@
-import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually, open, publish, type Stream, subscribers } from './client.ts';
+import { eventually, open, publish, type Stream } from './client.ts';
 import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { resuming } from './resuming.ts';
 
@@ -23,17 +22,20 @@ describe.each(engines)('limits of a stream (%s)', (engine) => {
   test('$sse_lifetime ends it, and the client resumes with nothing missing', async () => {
     const received: string[] = [];
     const follower = resuming(nginx, 'lived', (data) => received.push(data), '/short');
-    for (let i = 1; i <= 100; i++) {
-      await publish(nginx, 'lived', String(i));
-      await new Promise((resolve) => setTimeout(resolve, 30));
-    }
+    let published = 0;
+    await eventually(
+      async () => {
+        await publish(nginx, 'lived', String(++published));
+        return follower.streams();
+      },
+      (streams) => streams > 3,
+    );
     await eventually(
       async () => received.length,
-      (length) => length >= 100,
+      (length) => length >= published,
     );
     await follower.stop();
-    expect(received).toEqual(Array.from({ length: 100 }, (_, i) => String(i + 1)));
-    expect(follower.streams()).toBeGreaterThan(2);
+    expect(received).toEqual(Array.from({ length: published }, (_, i) => String(i + 1)));
   });
 
   test('$sse_budget ends it after what it has grown by, at the end of an event', async () => {
@@ -46,31 +48,6 @@ describe.each(engines)('limits of a stream (%s)', (engine) => {
     expect(stream.text).toMatch(RESUME);
     expect(stream.events.length).toBeLessThan(20480 / 500);
     expect(stream.events.every((event) => event.data === data)).toBe(true);
-  });
-
-  test('$sse_backlog ends that of a client that does not read, and not that of one that does', async () => {
-    const reader = await open(nginx, '/slow/backlog');
-    const idle = connect(nginx.port, nginx.host);
-    idle.write('GET /slow/backlog HTTP/1.1\r\nHost: x\r\n\r\n');
-    idle.pause();
-    await eventually(
-      () => subscribers(nginx, 'backlog'),
-      (count) => count === 2,
-    );
-    const data = 'x'.repeat(30000);
-    let published = 0;
-    // What the kernel's buffers and docker's proxy take is no backlog of nginx's.
-    await eventually(
-      async () => {
-        await publish(nginx, 'backlog', `${++published} ${data}`);
-        await reader.untilEvents(published);
-        return subscribers(nginx, 'backlog');
-      },
-      (count) => count < 2 || reader.ended,
-    );
-    expect(reader.events).toHaveLength(published);
-    idle.destroy();
-    reader.leave();
   });
 
   test('a large replay does not count as backlog', async () => {

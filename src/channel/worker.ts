@@ -1,4 +1,4 @@
-import { counts } from '../channel/zones.ts';
+import { counts } from './zones.ts';
 
 /**
  * Nothing tells a request that its worker is shutting down, but a js_periodic runs only before that. So one says every
