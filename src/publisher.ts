@@ -1,5 +1,5 @@
-import { append } from './channel/append.ts';
-import { channelState, deleteChannel, findChannel, openChannel } from './channel/channel.ts';
+import { type Appended, append } from './channel/append.ts';
+import { channelState, deleteChannel, findChannel, idAt, lastPlace } from './channel/channel.ts';
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
 import { countSubscribers } from './channel/subscribers.ts';
 import { isZoneFull, requireZones } from './channel/zones.ts';
@@ -40,9 +40,10 @@ function showOrDelete(r: NginxHTTPRequest, channel: string): void {
     refuse(r, 404, `there is no channel "${channel}": the first POST or subscriber creates it`);
     return;
   }
-  const state = channelState(channel, epoch, countSubscribers(epoch));
+  const last = lastPlace(epoch) || 0;
+  const state = channelState(channel, epoch, countSubscribers(epoch), last, idAt(epoch, last));
   if (r.method === 'DELETE') {
-    deleteChannel(channel, epoch);
+    deleteChannel(epoch);
   }
   answerJson(r, 200, state);
 }
@@ -73,22 +74,7 @@ function post(r: NginxHTTPRequest, channel: string): void {
   }
   const events = isBulk ? parseBulk(body) : [eventOf(r, body)];
   for (let i = 0; i < events.length; i++) {
-    const event = events[i]!;
-    const line = (event.id || '') + (event.type || '');
-    if (!fitsOneLine(line)) {
-      refuse(r, 400, `event ${i + 1}: ${BAD_LINE}`);
-      return;
-    }
-    if (line.indexOf('\ufffd') >= 0) {
-      refuse(r, 400, `event ${i + 1}: the id or the type is not valid UTF-8`);
-      return;
-    }
-    if (Buffer.byteLength(event.data) > largest) {
-      refuse(
-        r,
-        413,
-        `event ${i + 1} has more than ${largest} bytes of data: send less, or raise $sse_max_event`,
-      );
+    if (!isGood(r, events[i]!, i + 1, largest)) {
       return;
     }
   }
@@ -99,6 +85,25 @@ function post(r: NginxHTTPRequest, channel: string): void {
   appendAll(r, channel, events, limits);
 }
 
+/** Returns false for an event that cannot be published; the request has been answered then. */
+function isGood(r: NginxHTTPRequest, event: ServerEvent, number: number, largest: number): boolean {
+  const line = (event.id || '') + (event.type || '');
+  if (line && !fitsOneLine(line)) {
+    refuse(r, 400, `event ${number}: ${BAD_LINE}`);
+  } else if (line && line.indexOf('\ufffd') >= 0) {
+    refuse(r, 400, `event ${number}: the id or the type is not valid UTF-8`);
+  } else if (event.data.length * 3 > largest && Buffer.byteLength(event.data) > largest) {
+    refuse(
+      r,
+      413,
+      `event ${number} has more than ${largest} bytes of data: send less, or raise $sse_max_event`,
+    );
+  } else {
+    return true;
+  }
+  return false;
+}
+
 function appendAll(
   r: NginxHTTPRequest,
   channel: string,
@@ -106,14 +111,15 @@ function appendAll(
   limits: { history: number; ttl: number },
 ): void {
   let published = 0;
-  let id = '';
   try {
+    let newest: Appended | undefined;
     for (; published < events.length; published++) {
-      id = append(channel, events[published]!, limits);
+      newest = append(channel, events[published]!, limits);
     }
-    const epoch = openChannel(channel, limits.ttl);
+    const epoch = newest!.epoch;
     const subscribers = countSubscribers(epoch);
-    answerJson(r, subscribers > 0 ? 201 : 202, channelState(channel, epoch, subscribers, id));
+    const state = channelState(channel, epoch, subscribers, newest!.place, newest!.id);
+    answerJson(r, subscribers > 0 ? 201 : 202, state);
   } catch (error) {
     if (!isZoneFull(error)) {
       throw error;

@@ -20,8 +20,7 @@ import { openResponse } from './nginx/response.ts';
 import { sizeSetting, timeSetting } from './nginx/settings.ts';
 
 /** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
-const A_LOOK = njs.engine === 'QuickJS' ? 200 : 500;
-const A_GLANCE = njs.engine === 'QuickJS' ? 210 : 320;
+const A_LOOK = njs.engine === 'QuickJS' ? 210 : 320;
 const A_WAIT = 2500;
 const A_SEND = 150;
 /** Two writes and two timers. */
@@ -33,8 +32,6 @@ const COPIES = njs.engine === 'QuickJS' ? 1 : 3;
 const RESUME_WITHIN = 500;
 /** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */
 const BUSY = 500;
-/** So many glances are enough before the next look. */
-const GLANCES = 8;
 /** How often to look whether the worker is about to leave, in milliseconds. */
 const LOOK_FOR_LEAVING = 1000;
 /** A replay goes on when the client has taken all but this many bytes. */
@@ -86,17 +83,16 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   const hasDoorbell = canWait(reader);
   // Those who came together, as after a restart, should not leave together.
   const jitter = 1 - Math.random() / 4;
-  let end = Date.now() + limits.lifetime * jitter;
+  const budget = limits.budget * jitter;
+  let lastEvent = Date.now();
+  let end = lastEvent + limits.lifetime * jitter;
   let leaving = false;
   let lookedForLeaving = 0;
   let grown = 0;
-  let lastEvent = Date.now();
   let hasReceived = false;
   let isBusy = false;
   let isLarge = false;
   let isWaiting = false;
-  let glances = 0;
-  let delay = 0;
   /** Counts looks, to know a wait that ends too late. */
   let turn = 0;
 
@@ -105,14 +101,37 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   }
   look();
 
+  /** Sends what there is, and sees to the next look. Most find nothing, so these take as few steps as they can. */
   function look(): void {
     turn++;
     isWaiting = false;
     try {
+      const now = Date.now();
+      let mark: string;
+      let text: string;
+      do {
+        mark = hasDoorbell && mayWait(now) ? markBells(reader) : '';
+        text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader);
+        grown += A_LOOK;
+        if (text !== '') {
+          send(text, now);
+        }
+      } while (text !== '' && mark !== '' && !isLarge);
+
+      if (now - lookedForLeaving >= LOOK_FOR_LEAVING) {
+        findOutIfLeaving(now);
+      }
       if (response.closed) {
         closeReader(reader);
+      } else if (reader.ended) {
+        response.close();
+      } else if (grown + reader.searched > budget || now > end) {
+        response.write(`retry: ${Math.ceil(Math.random() * RESUME_WITHIN)}\n\n`);
+        response.close();
+      } else if (mark === '' || text !== '' || isUnsettled(reader)) {
+        setTimeout(look, pollDelay(limits.poll, now - lastEvent));
       } else {
-        next(readAll());
+        wait(mark);
       }
     } catch (error) {
       // In a timer nobody else would catch it, and the request would stay for ever.
@@ -121,63 +140,28 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
     }
   }
 
-  /** Most looks find nothing: this is all that they have to do. */
-  function glance(): void {
-    if (glances === 0 || response.closed || isUnsettled(reader)) {
-      look();
-    } else {
-      glances--;
-      grown += A_GLANCE;
-      setTimeout(glance, delay);
-    }
-  }
-
-  /** Sends what there is. Returns the name to wait for, or '' if it is better to look again. */
-  function readAll(): string {
-    const mark = hasDoorbell && mayWait() ? markBells(reader) : '';
-    if (isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD) {
-      return '';
-    }
-    const text = read(reader);
-    grown += A_LOOK + reader.searched;
-    reader.searched = 0;
-    isLarge = text.length > REPLAY_AHEAD / 2;
-    if (text === '') {
-      return mark !== '' && isUnsettled(reader) ? '' : mark;
-    }
+  function send(text: string, now: number): void {
     response.write(text);
     grown += A_SEND + COPIES * text.length;
-    isBusy = hasReceived && Date.now() - lastEvent < BUSY;
+    isLarge = text.length > REPLAY_AHEAD / 2;
+    isBusy = hasReceived && now - lastEvent < BUSY;
     hasReceived = true;
-    lastEvent = Date.now();
-    return mark === '' || isLarge ? '' : readAll();
+    lastEvent = now;
   }
 
-  function mayWait(): boolean {
-    return !leaving && !(isBusy && Date.now() - lastEvent < BUSY);
+  function wait(mark: string): void {
+    const mine = turn;
+    grown += A_WAIT;
+    isWaiting = true;
+    waitForBells(mark, () => {
+      if (mine === turn) {
+        look();
+      }
+    });
   }
 
-  function next(mark: string): void {
-    findOutIfLeaving();
-    if (reader.ended) {
-      response.close();
-    } else if (grown > limits.budget * jitter || Date.now() > end) {
-      response.write(`retry: ${Math.ceil(Math.random() * RESUME_WITHIN)}\n\n`);
-      response.close();
-    } else if (mark === '') {
-      glances = GLANCES;
-      delay = pollDelay(limits.poll, Date.now() - lastEvent);
-      setTimeout(glance, delay);
-    } else {
-      grown += A_WAIT;
-      isWaiting = true;
-      const mine = turn;
-      waitForBells(mark, () => {
-        if (mine === turn) {
-          look();
-        }
-      });
-    }
+  function mayWait(now: number): boolean {
+    return !leaving && !(isBusy && now - lastEvent < BUSY);
   }
 
   /** A wait may last a minute: what cannot wait that long is looked after here. */
@@ -186,23 +170,21 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
       closeReader(reader);
       return;
     }
+    const now = Date.now();
     grown += A_BEAT;
     keepReader(reader);
-    findOutIfLeaving();
-    if (isWaiting && (isUnsettled(reader) || !mayWait())) {
+    findOutIfLeaving(now);
+    if (isWaiting && (isUnsettled(reader) || !mayWait(now))) {
       look();
     }
   }
 
-  function findOutIfLeaving(): void {
-    const now = Date.now();
-    if (!leaving && now - lookedForLeaving >= LOOK_FOR_LEAVING) {
-      lookedForLeaving = now;
-      leaving = isLeaving();
-      if (leaving) {
-        const latest = lastServed() + limits.drain - LOOK_FOR_LEAVING;
-        end = Math.min(end, now + Math.max(0, latest - now) * Math.random());
-      }
+  function findOutIfLeaving(now: number): void {
+    lookedForLeaving = now;
+    if (!leaving && isLeaving()) {
+      leaving = true;
+      const latest = lastServed() + limits.drain - LOOK_FOR_LEAVING;
+      end = Math.min(end, now + Math.max(0, latest - now) * Math.random());
     }
   }
 }

@@ -179,7 +179,7 @@ function unsavedIds(channel: string, state: UpstreamState): Set<string> {
   if (findChannel(channel) === state.epoch) {
     const last = lastPlace(state.epoch) || 0;
     for (let place = state.place + 1; place <= last; place++) {
-      const event = log.get(logKey({ epoch: state.epoch, place }, 0));
+      const event = log.get(logKey(state.epoch, place));
       if (event) {
         ids.add(idOf(event));
       }

@@ -1,5 +1,5 @@
 import { type ServerEvent, serialize } from '../event-stream/serialize.ts';
-import { counterTimeout, keepChannel, logKey, takePlace } from './channel.ts';
+import { counterTimeout, epochNumber, keepChannel, logKey, openChannel, takePlace } from './channel.ts';
 import type { Position } from './position.ts';
 import { bellOf, ringBell } from './ring.ts';
 import { counts, log } from './zones.ts';
@@ -12,6 +12,12 @@ export interface Limits {
   ttl: number;
 }
 
+/** Where an event was appended. */
+export interface Appended extends Position {
+  /** Its own, or `<epoch>-<place>`. */
+  id: string;
+}
+
 /**
  * Appends an event to a channel, which is created if need be.
  *
@@ -19,20 +25,25 @@ export interface Limits {
  * A reader that has waited in vain for a place to be filled closes it with an empty entry (see read.ts): `add`
  * then fails, and the event gets another place.
  *
- * @returns the event's id: its own, or `<epoch>-<place>`.
  * @throws where a zone is full; the event is then not in the log.
  */
-export function append(channel: string, event: ServerEvent, limits: Limits): string {
+export function append(channel: string, event: ServerEvent, limits: Limits): Appended {
   const fields = serialize({ type: event.type, data: event.data, retry: event.retry });
   for (;;) {
-    const position = takePlace(channel, limits.ttl);
-    trim(position, limits);
-    const key = logKey(position, 0);
-    const id = event.id || key;
-    if (fill(key, `id: ${id}\n${fields}`, limits.ttl)) {
-      keepChannel(channel, position.epoch, limits.ttl);
-      ringBell(bellOf(channel));
-      return id;
+    const number = epochNumber(channel);
+    const epoch = number === undefined ? '' : number.toString(36);
+    const place = epoch === '' ? 0 : takePlace(epoch, limits.ttl);
+    if (place > 0) {
+      trim(epoch, place, limits);
+      const key = logKey(epoch, place);
+      const id = event.id || key;
+      if (fill(key, `id: ${id}\n${fields}`, limits.ttl)) {
+        keepChannel(channel, number!, limits.ttl);
+        ringBell(bellOf(number!));
+        return { id, epoch, place };
+      }
+    } else {
+      openChannel(channel, limits.ttl);
     }
   }
 }
@@ -50,12 +61,12 @@ function fill(key: string, text: string, ttl: number): boolean {
 }
 
 /** Each event over the limit takes the oldest one's place away: `incr` gives every publisher another one. */
-function trim(position: Position, limits: Limits): void {
-  const upTo = position.place - limits.history;
+function trim(epoch: string, place: number, limits: Limits): void {
+  const upTo = place - limits.history;
   if (upTo < 1) {
     return;
   }
-  const key = `${position.epoch}.first`;
+  const key = `${epoch}.first`;
   const timeout = counterTimeout(limits.ttl);
   for (;;) {
     const first = counts.incr(key, 1, 1, timeout);
@@ -63,7 +74,7 @@ function trim(position: Position, limits: Limits): void {
       counts.incr(key, -1, 1, timeout); // the limit was raised
       return;
     }
-    log.delete(logKey({ epoch: position.epoch, place: first - 1 }, 0));
+    log.delete(logKey(epoch, first - 1));
     if (first > upTo) {
       return;
     }

@@ -1,4 +1,3 @@
-import type { Position } from './position.ts';
 import { bellOf, ringBell } from './ring.ts';
 import { counts, log } from './zones.ts';
 
@@ -24,9 +23,9 @@ export interface ChannelState {
   events: number;
 }
 
-/** Where the log holds the event at a position, or at `ahead` places after it. */
-export function logKey(position: Position, ahead: number): string {
-  return `${position.epoch}-${position.place + ahead}`;
+/** Where the log holds an event. */
+export function logKey(epoch: string, place: number): string {
+  return `${epoch}-${place}`;
 }
 
 /**
@@ -64,6 +63,7 @@ export function openChannel(channel: string, ttl: number): string {
     counts.add(`/${channel}`, epoch, pointerTimeout(ttl));
   } else {
     // It was deleted or forgotten. All who find that out at the same time agree on one successor.
+    ringBell(bellOf(old));
     const next = `${old.toString(36)}.next`;
     counts.add(next, epoch, pointerTimeout(ttl));
     counts.set(`/${channel}`, counts.get(next) || epoch, pointerTimeout(ttl));
@@ -72,8 +72,8 @@ export function openChannel(channel: string, ttl: number): string {
 }
 
 /** Keeps a channel for as long as an event that was just appended to it. `incr` does not touch a newer epoch. */
-export function keepChannel(channel: string, epoch: string, ttl: number): void {
-  counts.incr(`/${channel}`, 0, Number.parseInt(epoch, 36), pointerTimeout(ttl));
+export function keepChannel(channel: string, number: number, ttl: number): void {
+  counts.incr(`/${channel}`, 0, number, pointerTimeout(ttl));
 }
 
 export function lastKey(epoch: string): string {
@@ -85,20 +85,17 @@ export function lastPlace(epoch: string): number | undefined {
   return counts.get(lastKey(epoch));
 }
 
+/** The number that is the channel's epoch in base 36; undefined if the channel does not exist. */
+export function epochNumber(channel: string): number | undefined {
+  return counts.get(`/${channel}`);
+}
+
 /**
- * Takes the next place of a channel; the channel is created if need be. Nothing is looked up that `incr` tells: the
- * place is negative in an epoch that is over, be it deleted or forgotten.
+ * Takes the next place in an epoch. Nothing is looked up that `incr` tells: the place is negative if the epoch is over,
+ * be it deleted or forgotten.
  */
-export function takePlace(channel: string, ttl: number): Position {
-  for (;;) {
-    const pointer = counts.get(`/${channel}`);
-    const epoch = pointer === undefined ? openChannel(channel, ttl) : pointer.toString(36);
-    const place = counts.incr(lastKey(epoch), 1, DELETED, counterTimeout(ttl));
-    if (place > 0) {
-      return { epoch, place };
-    }
-    openChannel(channel, ttl);
-  }
+export function takePlace(epoch: string, ttl: number): number {
+  return counts.incr(lastKey(epoch), 1, DELETED, counterTimeout(ttl));
 }
 
 /** The oldest place that was not trimmed; what is older than the time to live is gone all the same. */
@@ -107,43 +104,44 @@ export function firstPlace(epoch: string): number {
 }
 
 /** Removes a channel. Its subscribers find out when they look for more. */
-export function deleteChannel(channel: string, epoch: string): void {
+export function deleteChannel(epoch: string): void {
   const last = lastPlace(epoch);
   counts.set(`${epoch}.last`, DELETED, DELETED_FOR);
   for (let place = firstPlace(epoch); last !== undefined && place <= last; place++) {
-    log.delete(logKey({ epoch, place }, 0));
+    log.delete(logKey(epoch, place));
   }
   counts.delete(`${epoch}.first`);
-  ringBell(bellOf(channel));
+  ringBell(bellOf(Number.parseInt(epoch, 36)));
 }
 
-/** @param newestId if the caller knows it. */
+/** @param id of the newest event, and `last`, its place: 0 if there is none. */
 export function channelState(
   channel: string,
   epoch: string,
   subscribers: number,
-  newestId?: string,
+  last: number,
+  id: string | null,
 ): ChannelState {
-  const last = lastPlace(epoch) || 0;
-  const newest = last > 0 && !newestId ? log.get(logKey({ epoch, place: last }, 0)) : undefined;
-  return {
-    channel,
-    id: newestId || (newest ? idOf(newest) : null),
-    subscribers,
-    events: last < 1 ? 0 : last + 1 - oldestUnexpired(epoch, firstPlace(epoch), last),
-  };
+  const events = last > 0 ? last + 1 - oldestUnexpired(epoch, firstPlace(epoch), last) : 0;
+  return { channel, id, subscribers, events };
+}
+
+/** The id of the event at a place; null if it is gone. */
+export function idAt(epoch: string, place: number): string | null {
+  const event = log.get(logKey(epoch, place));
+  return event ? idOf(event) : null;
 }
 
 /** Bisects, because events expire in order: the first place from `from` that holds an event, or `last + 1`. */
 export function oldestUnexpired(epoch: string, from: number, last: number): number {
   let low = from;
   let high = last + 1;
-  if (log.has(logKey({ epoch, place: from }, 0))) {
+  if (log.has(logKey(epoch, from))) {
     return from; // as most often, for what is over the bound of its number was trimmed
   }
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    if (log.has(logKey({ epoch, place: middle }, 0))) {
+    if (log.has(logKey(epoch, middle))) {
       high = middle;
     } else {
       low = middle + 1;

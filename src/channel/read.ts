@@ -11,7 +11,7 @@ import {
 } from './channel.ts';
 import { formatPositions, type Position, parsePositions } from './position.ts';
 import { type Lease, renewLease, returnLease } from './subscribers.ts';
-import { counts, log } from './zones.ts';
+import { batches, counts, log } from './zones.ts';
 
 /** How long a place may stay taken but not filled, in milliseconds, before readers go on without it. */
 const GRACE = 100;
@@ -22,6 +22,8 @@ const GRACE = 100;
 const LOOK_FOR_ID = 1000;
 /** What one call of `read` takes from a channel, in characters; the rest follows with the next. */
 const CHUNK = 65536;
+/** So many events at once are left to other subscribers as one text. */
+const BATCH = 4;
 
 /** What a client that connects wants to see first. */
 export interface Start {
@@ -99,7 +101,7 @@ export function closeReader(reader: Reader): void {
  * it misses nothing if it has to reconnect until then.
  */
 export function startingId(reader: Reader): string {
-  const newest = isSingle(reader) && log.get(logKey(reader.cursors[0]!, 0));
+  const newest = isSingle(reader) && log.get(logKey(reader.cursors[0]!.epoch, reader.cursors[0]!.place));
   return newest ? idOf(newest) : formatPositions(reader.cursors);
 }
 
@@ -121,6 +123,23 @@ export function isUnsettled(reader: Reader): boolean {
 
 /** What has come since the last call, in the wire format, and '' if nothing has. */
 export function read(reader: Reader): string {
+  const cursor = reader.cursors[0]!;
+  if (reader.cursors.length > 1 || cursor.phase !== 'live' || cursor.since > 0) {
+    return readAll(reader);
+  }
+  const last = counts.get(cursor.lastKey);
+  if (last === cursor.place) {
+    return '';
+  }
+  const event = last === cursor.place + 1 ? log.get(logKey(cursor.epoch, last)) : undefined;
+  if (event === undefined) {
+    return readAll(reader);
+  }
+  cursor.place++;
+  return event;
+}
+
+function readAll(reader: Reader): string {
   // Joined once: to append to a string copies it, and the njs engine keeps every copy until the request ends.
   const texts: string[] = [];
   const cursors = reader.cursors;
@@ -148,8 +167,31 @@ function readCursor(reader: Reader, cursor: Cursor, last: number, texts: string[
   if (cursor.phase === 'lost') {
     skipToOldest(reader, cursor, last, texts);
   }
+  const key =
+    batches && last - cursor.place >= BATCH && isSingle(reader)
+      ? `${logKey(cursor.epoch, cursor.place + 1)}-${last}`
+      : '';
+  const batch = key ? batches!.get(key) : undefined;
+  if (batch !== undefined) {
+    cursor.place = last;
+    cursor.since = 0;
+    texts.push(batch);
+  } else {
+    const first = texts.length;
+    if (readEvents(reader, cursor, last, texts) && key) {
+      keepBatch(key, texts.slice(first).join(''));
+    }
+  }
+  if (cursor.place === last) {
+    cursor.phase = 'live';
+  }
+}
+
+/** Returns true if all events up to the place `last` were there. */
+function readEvents(reader: Reader, cursor: Cursor, last: number, texts: string[]): boolean {
+  let isWhole = true;
   for (let length = 0; cursor.place < last && length < CHUNK; ) {
-    const event = log.get(logKey(cursor, 1));
+    const event = log.get(logKey(cursor.epoch, cursor.place + 1));
     if (event !== undefined) {
       cursor.place++;
       cursor.since = 0;
@@ -157,14 +199,16 @@ function readCursor(reader: Reader, cursor: Cursor, last: number, texts: string[
       texts.push(event && !isSingle(reader) ? withPositions(reader, event) : event);
     } else if (cursor.place + 1 < firstPlace(cursor.epoch)) {
       skipToOldest(reader, cursor, last, texts);
+      isWhole = false;
     } else {
       if (cursor.since === 0) {
         cursor.since = Date.now();
         cursor.upTo = last;
       }
       if (Date.now() - cursor.since < GRACE) {
-        return;
+        return false;
       }
+      isWhole = false;
       if (cursor.phase === 'live') {
         closePlace(cursor);
       } else {
@@ -172,8 +216,15 @@ function readCursor(reader: Reader, cursor: Cursor, last: number, texts: string[
       }
     }
   }
-  if (cursor.place === last) {
-    cursor.phase = 'live';
+  return isWhole && cursor.place === last;
+}
+
+/** For other subscribers that are as far as this one. */
+function keepBatch(key: string, text: string): void {
+  try {
+    batches!.set(key, text);
+  } catch {
+    // It has no room for so much. The others read event by event.
   }
 }
 
@@ -187,7 +238,7 @@ function withPositions(reader: Reader, event: string): string {
 
 /** Whoever fills a place first wins, its publisher or a reader that gave it up: all readers see the same. */
 function closePlace(cursor: Cursor): void {
-  const key = logKey(cursor, 1);
+  const key = logKey(cursor.epoch, cursor.place + 1);
   try {
     if (!log.add(key, '', FORGET_AFTER)) {
       return;
@@ -209,7 +260,7 @@ function skipToOldest(reader: Reader, cursor: Cursor, upTo: number, texts: strin
   }
   const missed = cursor.phase === 'lost' ? null : cursor.place - from;
   cursor.phase = 'replay';
-  const oldest = log.get(logKey(cursor, 1));
+  const oldest = log.get(logKey(cursor.epoch, cursor.place + 1));
   texts.push(
     serialize({
       id: formatPositions(reader.cursors),
@@ -265,7 +316,7 @@ function search(reader: Reader, cursor: Cursor, last: number): boolean {
   cursor.place = last;
   // The newest place of the last search is looked at again: it may not have been filled.
   for (let place = last; place >= from; place--) {
-    const event = log.get(logKey({ epoch: cursor.epoch, place }, 0));
+    const event = log.get(logKey(cursor.epoch, place));
     reader.searched += event ? event.length : 0;
     if (event && idOf(event) === reader.lastEventId) {
       cursor.place = place;

@@ -8,20 +8,15 @@ import { counts } from './zones.ts';
  */
 
 const BELLS = 1024;
-/** So that names which differ in their last characters only have bells of their own. */
-const PRIME = 67108859;
 /** The last rings, for the workers that pass them on to their waiting requests. */
 const NOTES = 4096;
 const KEEP_MARK = 600000;
 const KEEP_NUMBER = 30 * 86400000;
 const RINGS = 'rings';
 
-export function bellOf(channel: string): number {
-  let hash = 0;
-  for (let i = 0; i < channel.length; i++) {
-    hash = (hash * 7919 + channel.charCodeAt(i)) % PRIME;
-  }
-  return hash % BELLS;
+/** @param epoch of a channel: as consecutive numbers they share the bells evenly. */
+export function bellOf(epoch: number): number {
+  return epoch % BELLS;
 }
 
 /** Leaves a mark. Returns the bell with its number, `<bell>-<number>`. */

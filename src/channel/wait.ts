@@ -26,7 +26,7 @@ export function canWait(reader: Reader): boolean {
  * @returns the name to wait for.
  */
 export function markBells(reader: Reader): string {
-  return `${reader.cursors.map((cursor) => markBell(bellOf(cursor.channel))).join('.')}.wait.sse`;
+  return `${reader.cursors.map((cursor) => markBell(bellOf(Number.parseInt(cursor.epoch, 36)))).join('.')}.wait.sse`;
 }
 
 /**

@@ -4,6 +4,8 @@ import { settingError } from '../nginx/settings.ts';
 export const counts = ngx.shared.sse_count as NgxSharedDict<number>;
 /** Events, serialized, each under `<epoch>-<place>`. */
 export const log = ngx.shared.sse_log as NgxSharedDict<string>;
+/** Many events in one text, under `<epoch>-<first place>-<last place>`. It may be missing, or forget what it has. */
+export const batches = ngx.shared.sse_batch as NgxSharedDict<string> | undefined;
 
 /** @throws SettingError where the zones are not configured. */
 export function requireZones(): void {
