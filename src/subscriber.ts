@@ -32,6 +32,8 @@ const COPIES = njs.engine === 'QuickJS' ? 1 : 3;
 const RESUME_WITHIN = 500;
 /** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */
 const BUSY = 500;
+/** So many glances are enough before the next look. */
+const GLANCES = 8;
 /** How often to look whether the worker is about to leave, in milliseconds. */
 const LOOK_FOR_LEAVING = 1000;
 /** A replay goes on when the client has taken all but this many bytes. */
@@ -93,6 +95,10 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   let isBusy = false;
   let isLarge = false;
   let isWaiting = false;
+  let key = '';
+  let place = 0;
+  let delay = 0;
+  let glances = 0;
   /** Counts looks, to know a wait that ends too late. */
   let turn = 0;
 
@@ -101,7 +107,18 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   }
   look();
 
-  /** Sends what there is, and sees to the next look. Most find nothing, so these take as few steps as they can. */
+  /** Most looks find nothing: this is all that they have to do. */
+  function glance(): void {
+    if (glances > 0 && counts.get(key) === place) {
+      glances--;
+      grown += A_LOOK;
+      setTimeout(glance, delay);
+    } else {
+      look();
+    }
+  }
+
+  /** Sends what there is, and sees to the next look. */
   function look(): void {
     turn++;
     isWaiting = false;
@@ -129,7 +146,16 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
         response.write(`retry: ${Math.ceil(Math.random() * RESUME_WITHIN)}\n\n`);
         response.close();
       } else if (mark === '' || text !== '' || isUnsettled(reader)) {
-        setTimeout(look, pollDelay(limits.poll, now - lastEvent));
+        const cursor = reader.cursors[0]!;
+        key = cursor.lastKey;
+        place = cursor.place;
+        glances = reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
+        delay = pollDelay(limits.poll, now - lastEvent);
+        if (isBusy) {
+          // Those who look together also send together, and the last of them late.
+          delay *= 0.75 + Math.random() / 2;
+        }
+        setTimeout(glance, delay);
       } else {
         wait(mark);
       }

