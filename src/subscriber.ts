@@ -39,8 +39,8 @@ const LOOK_FOR_LEAVING = 1000;
 /** A replay goes on when the client has taken all but this many bytes. */
 const REPLAY_AHEAD = 65536;
 
-/** Just shorter than the interval of `pass`, in milliseconds. */
-const PASS_FOR = 19980;
+/** Shorter than the interval of `pass`, in milliseconds, by what the last ring may need to be passed on. */
+const PASS_FOR = 59800;
 
 /** More events than a log can hold. */
 const MANY = 1e9;
@@ -223,8 +223,8 @@ function serve(): void {
 }
 
 /**
- * js_periodic, `interval=20s`: passes what rings on to the requests of this worker that wait in this location. Returns
- * just before its next run, because njs frees what a run has allocated when it ends.
+ * js_periodic, `interval=60s`: passes what rings on to the requests of this worker that wait in this location. Returns
+ * before its next run, because njs frees what a run has allocated when it ends.
  */
 function pass(): void {
   if (counts && process.env.NJS_SSE_DOORBELL) {

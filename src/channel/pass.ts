@@ -7,7 +7,7 @@ const POLL = 1;
 const IDLE_POLL = 10;
 const IDLE = 1000;
 /** A run starts with what rang while none ran. */
-const OVERLAP = 200;
+const OVERLAP = 1000;
 /** How long a ring may go without its note, which is written after it; and how far notes may be out of order. */
 const PATIENCE = 100;
 /** Of so many looks, one looks whether the worker is about to leave. */

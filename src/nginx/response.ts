@@ -19,6 +19,7 @@ const byteLength = Buffer.byteLength;
 /** Of a write of some hundred bytes, what chunked encoding adds. */
 const CHUNK_HEADER = 6;
 const LONGEST_PAUSE = 30000;
+const PROBE_AFTER = 1000;
 
 /**
  * Starts an event stream, and keeps it alive: a comment goes out whenever nothing else did for `$sse_heartbeat`
@@ -34,9 +35,11 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
   const heartbeat = timeSetting(r, 'sse_heartbeat', 15000, 100);
   const retry = timeSetting(r, 'sse_retry', 2000, 1);
   const largest = sizeSetting(r, 'sse_backlog', 1048576, 1073741824);
+  const wait = Math.min(heartbeat, LONGEST_PAUSE);
   let queued = 0;
   let sent = 0;
   let lastWrite: number;
+  let isProbe = false;
   let timer: TimerHandle | undefined;
 
   sendHeader(r);
@@ -44,7 +47,9 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
     close();
   }
   write(`retry: ${retry}\n\n`);
-  later(beat, Math.min(heartbeat, LONGEST_PAUSE));
+  if (!response.closed) {
+    timer = setTimeout(beat, wait);
+  }
   return response;
 
   function write(text: string): boolean {
@@ -92,30 +97,20 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
   }
 
   function beat(): void {
-    onBeat();
-    const wait = lastWrite + heartbeat - Date.now();
-    if (wait > 0) {
-      later(beat, Math.min(wait, LONGEST_PAUSE));
-    } else {
-      write(':\n');
-      later(probe, Math.min(heartbeat, 1000));
+    const rest = lastWrite + heartbeat - now();
+    const wasProbe = isProbe;
+    timer = undefined;
+    isProbe = !wasProbe && rest <= 0;
+    if (wasProbe || isProbe) {
+      // The first write to a client that has left succeeds; a second one, after its reset has come, does not.
+      write(wasProbe ? '\n' : ':\n');
     }
-  }
-
-  /** The first write to a client that has left succeeds; a second one, after its reset has come, does not. */
-  function probe(): void {
-    if (!write('\n')) {
+    if (!wasProbe || response.closed) {
       onBeat();
     }
-    later(beat, Math.min(heartbeat, LONGEST_PAUSE));
-  }
-
-  function later(next: () => void, ms: number): void {
     if (!response.closed) {
-      timer = setTimeout(() => {
-        timer = undefined;
-        next();
-      }, ms);
+      const next = isProbe ? PROBE_AFTER : rest > 0 ? rest : heartbeat;
+      timer = setTimeout(beat, next < wait ? next : wait);
     }
   }
 }
