@@ -6,9 +6,10 @@ import { isZoneFull, requireZones } from './channel/zones.ts';
 import { isEventStream } from './event-stream/media-type.ts';
 import { createParser } from './event-stream/parse.ts';
 import { fitsOneLine, type ServerEvent } from './event-stream/serialize.ts';
-import { answerJson, guarded, refuse, refuseMethod } from './nginx/answer.ts';
+import { answerJson, guarded, refuse } from './nginx/answer.ts';
 import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
 
+const METHODS = 'GET, HEAD, POST, DELETE';
 const BAD_LINE = 'an id or a type cannot have NUL, CR or LF';
 
 /**
@@ -29,7 +30,8 @@ function publish(r: NginxHTTPRequest): void {
     } else if (r.method === 'GET' || r.method === 'HEAD' || r.method === 'DELETE') {
       showOrDelete(r, channel);
     } else {
-      refuseMethod(r, 'GET, HEAD, POST, DELETE');
+      r.headersOut.Allow = METHODS;
+      refuse(r, 405, `${r.method} is not supported here: use ${METHODS}`);
     }
   });
 }

@@ -1,3 +1,4 @@
+import type { Reader } from './channel/cursor.ts';
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
 import { passBells } from './channel/pass.ts';
 import {
@@ -6,7 +7,6 @@ import {
   isUnsettled,
   keepReader,
   openReader,
-  type Reader,
   read,
   type Start,
   startingId,
@@ -131,7 +131,12 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
         text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader);
         grown += A_LOOK;
         if (text !== '') {
-          send(text, now);
+          response.write(text);
+          grown += A_SEND + COPIES * text.length;
+          isLarge = text.length > REPLAY_AHEAD / 2;
+          isBusy = hasReceived && now - lastEvent < BUSY;
+          hasReceived = true;
+          lastEvent = now;
         }
       } while (text !== '' && mark !== '' && !isLarge);
 
@@ -157,33 +162,20 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
         }
         setTimeout(glance, delay);
       } else {
-        wait(mark);
+        const mine = turn;
+        grown += A_WAIT;
+        isWaiting = true;
+        waitForBells(mark, () => {
+          if (mine === turn) {
+            look();
+          }
+        });
       }
     } catch (error) {
       // In a timer nobody else would catch it, and the request would stay for ever.
       r.error(`sse: ${error}`);
       response.close();
     }
-  }
-
-  function send(text: string, now: number): void {
-    response.write(text);
-    grown += A_SEND + COPIES * text.length;
-    isLarge = text.length > REPLAY_AHEAD / 2;
-    isBusy = hasReceived && now - lastEvent < BUSY;
-    hasReceived = true;
-    lastEvent = now;
-  }
-
-  function wait(mark: string): void {
-    const mine = turn;
-    grown += A_WAIT;
-    isWaiting = true;
-    waitForBells(mark, () => {
-      if (mine === turn) {
-        look();
-      }
-    });
   }
 
   function mayWait(now: number): boolean {

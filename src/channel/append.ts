@@ -1,7 +1,7 @@
 import { type ServerEvent, serialize } from '../event-stream/serialize.ts';
 import { counterTimeout, epochNumber, keepChannel, logKey, openChannel, takePlace } from './channel.ts';
 import type { Position } from './position.ts';
-import { bellOf, ringBell } from './ring.ts';
+import { ringBell } from './ring.ts';
 import { counts, log } from './zones.ts';
 
 /** Bounds of a channel's log. */
@@ -39,7 +39,7 @@ export function append(channel: string, event: ServerEvent, limits: Limits): App
       const id = event.id || key;
       if (fill(key, `id: ${id}\n${fields}`, limits.ttl)) {
         keepChannel(channel, number!, limits.ttl);
-        ringBell(bellOf(number!));
+        ringBell(number!);
         return { id, epoch, place };
       }
     } else {

@@ -1,4 +1,4 @@
-import { bellOf, ringBell } from './ring.ts';
+import { ringBell } from './ring.ts';
 import { counts, log } from './zones.ts';
 
 /**
@@ -11,6 +11,8 @@ import { counts, log } from './zones.ts';
 export const FORGET_AFTER = 3600000;
 /** For how long subscribers can still find out that their channel was deleted. */
 const DELETED_FOR = 60000;
+/** For how long a channel's pointer outlives its counters, so that there is one successor. */
+const OUTLIVE = 60000;
 /** A value of `<epoch>.last` that no number of events makes positive: the channel was deleted. */
 const DELETED = -(2 ** 52);
 
@@ -37,44 +39,41 @@ export function counterTimeout(ttl: number): number {
   return Math.max(ttl, FORGET_AFTER);
 }
 
-function pointerTimeout(ttl: number): number {
-  return counterTimeout(ttl) + 60000;
-}
-
 /** The channel's epoch, or undefined if the channel does not exist. */
 export function findChannel(channel: string): string | undefined {
-  const epoch = counts.get(`/${channel}`);
-  if (epoch === undefined) {
-    return undefined;
-  }
-  const name = epoch.toString(36);
-  return lastPlace(name)! >= 0 ? name : undefined;
+  const number = epochNumber(channel);
+  const epoch = number === undefined ? '' : number.toString(36);
+  return epoch && lastPlace(epoch)! >= 0 ? epoch : undefined;
 }
 
 /** The channel's epoch; a channel that does not exist is created. Throws where the zone is full. */
 export function openChannel(channel: string, ttl: number): string {
-  const known = findChannel(channel);
-  if (known) {
-    return known;
-  }
-  const old = counts.get(`/${channel}`);
-  const epoch = nextEpoch();
-  counts.set(`${epoch.toString(36)}.last`, 0, counterTimeout(ttl));
+  return findChannel(channel) || createChannel(channel, ttl);
+}
+
+function createChannel(channel: string, ttl: number): string {
+  const old = epochNumber(channel);
+  // Epochs are consecutive numbers from a random start, so that no two channels of one zone share one and no
+  // earlier life of the zone, or other server, is likely to have used it.
+  const start = Math.floor(Math.random() * 2 ** 26) * 2 ** 26 + Math.floor(Math.random() * 2 ** 26);
+  const epoch = counts.incr('epoch', 1, start);
+  const timeout = counterTimeout(ttl) + OUTLIVE;
+  counts.set(lastKey(epoch.toString(36)), 0, counterTimeout(ttl));
   if (old === undefined) {
-    counts.add(`/${channel}`, epoch, pointerTimeout(ttl));
+    counts.add(`/${channel}`, epoch, timeout);
   } else {
     // It was deleted or forgotten. All who find that out at the same time agree on one successor.
-    ringBell(bellOf(old));
     const next = `${old.toString(36)}.next`;
-    counts.add(next, epoch, pointerTimeout(ttl));
-    counts.set(`/${channel}`, counts.get(next) || epoch, pointerTimeout(ttl));
+    counts.add(next, epoch, timeout);
+    counts.set(`/${channel}`, counts.get(next) || epoch, timeout);
+    ringBell(old);
   }
   return openChannel(channel, ttl);
 }
 
 /** Keeps a channel for as long as an event that was just appended to it. `incr` does not touch a newer epoch. */
 export function keepChannel(channel: string, number: number, ttl: number): void {
-  counts.incr(`/${channel}`, 0, number, pointerTimeout(ttl));
+  counts.incr(`/${channel}`, 0, number, counterTimeout(ttl) + OUTLIVE);
 }
 
 export function lastKey(epoch: string): string {
@@ -112,7 +111,7 @@ export function deleteChannel(epoch: string): void {
     log.delete(logKey(epoch, place));
   }
   counts.delete(`${epoch}.first`);
-  ringBell(bellOf(Number.parseInt(epoch, 36)));
+  ringBell(Number.parseInt(epoch, 36));
 }
 
 /** @param id of the newest event, and `last`, its place: 0 if there is none. */
@@ -154,16 +153,4 @@ export function oldestUnexpired(epoch: string, from: number, last: number): numb
 /** The id of an event as the log holds it: its first line is always `id: ...`. */
 export function idOf(text: string): string {
   return text.slice(4, text.indexOf('\n'));
-}
-
-/**
- * Epochs are consecutive numbers from a random start, so that no two channels of one zone share one and no
- * earlier life of the zone, or other server, is likely to have used it.
- */
-function nextEpoch(): number {
-  return counts.incr('epoch', 1, randomBits(26) * 2 ** 26 + randomBits(26));
-}
-
-function randomBits(bits: number): number {
-  return Math.floor(Math.random() * 2 ** bits);
 }

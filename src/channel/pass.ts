@@ -1,4 +1,4 @@
-import { bellNumber, lastRing, noteOf } from './ring.ts';
+import { bellName, lastRing, noteOf } from './ring.ts';
 import { isLeaving } from './worker.ts';
 
 /** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
@@ -63,17 +63,17 @@ export function passBells(duration: number): void {
       }
     }
     for (let i = 0; i < bells.length; i++) {
-      resolve(`${bells[i]}-${bellNumber(bells[i]!).toString(36)}`);
+      resolve(bellName(bells[i]!));
     }
   }
-}
 
-function timeOf(ring: number): number {
-  const note = noteOf(ring);
-  return note ? note.time : 0;
-}
+  function timeOf(ring: number): number {
+    const note = noteOf(ring);
+    return note ? note.time : 0;
+  }
 
-function resolve(name: string): void {
-  const ignore = () => {};
-  ngx.fetch(`http://${name}.ring.sse/`).then(ignore, ignore);
+  function resolve(name: string): void {
+    const ignore = () => {};
+    ngx.fetch(`http://${name}.ring.sse/`).then(ignore, ignore);
+  }
 }

@@ -9,7 +9,11 @@ export interface Position {
 
 /** One id that holds a position in each of several logs: `<epoch>-<place>`, with commas between them. */
 export function formatPositions(positions: Position[]): string {
-  return positions.map((position) => `${position.epoch}-${position.place}`).join(',');
+  let id = '';
+  for (let i = 0; i < positions.length; i++) {
+    id += `${i > 0 ? ',' : ''}${positions[i]!.epoch}-${positions[i]!.place}`;
+  }
+  return id;
 }
 
 /** The positions in a Last-Event-ID; none if it is not of our making (a publisher's own id). */

@@ -14,23 +14,21 @@ const KEEP_MARK = 600000;
 const KEEP_NUMBER = 30 * 86400000;
 const RINGS = 'rings';
 
-/** @param epoch of a channel: as consecutive numbers they share the bells evenly. */
-export function bellOf(epoch: number): number {
-  return epoch % BELLS;
-}
-
-/** Leaves a mark. Returns the bell with its number, `<bell>-<number>`. */
-export function markBell(bell: number): string {
+/** Leaves a mark at the bell of a channel's epoch: as consecutive numbers they share the bells evenly. */
+export function markBell(epoch: number): string {
+  const bell = epoch % BELLS;
   counts.set(`mark.${bell}`, 1, KEEP_MARK);
-  return `${bell}-${bellNumber(bell).toString(36)}`;
+  return bellName(bell);
 }
 
-export function bellNumber(bell: number): number {
-  return counts.get(`bell.${bell}`) || 0;
+/** A bell with its number: `<bell>-<number>`. */
+export function bellName(bell: number): string {
+  return `${bell}-${(counts.get(`bell.${bell}`) || 0).toString(36)}`;
 }
 
-/** To be called when something has happened in a channel. */
-export function ringBell(bell: number): void {
+/** To be called when something has happened in the channel of this epoch. */
+export function ringBell(epoch: number): void {
+  const bell = epoch % BELLS;
   try {
     if (counts.pop(`mark.${bell}`) !== undefined) {
       counts.incr(`bell.${bell}`, 1, 0, KEEP_NUMBER);

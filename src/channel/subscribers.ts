@@ -6,6 +6,7 @@ import { counts } from './zones.ts';
  * a worker that was killed are never returned, but nobody moves them, so they count for two windows at the most.
  */
 const WINDOW = 60000;
+const KEEP = 3 * WINDOW;
 
 export interface Lease {
   epoch: string;
@@ -15,38 +16,28 @@ export interface Lease {
 
 /** Takes a lease, or keeps it: to be called more often than once in a window. */
 export function renewLease(lease: Lease): void {
-  const window = currentWindow();
+  const window = Math.floor(Date.now() / WINDOW);
   if (window !== lease.window) {
     returnLease(lease);
-    change(lease.epoch, window, 1);
+    counts.incr(key(lease.epoch, window), 1, 0, KEEP);
     lease.window = window;
   }
 }
 
 export function returnLease(lease: Lease): void {
   if (lease.window > 0) {
-    change(lease.epoch, lease.window, -1);
+    counts.incr(key(lease.epoch, lease.window), -1, 0, KEEP);
     lease.window = 0;
   }
 }
 
 export function countSubscribers(epoch: string): number {
-  const window = currentWindow();
-  return leases(epoch, window) + leases(epoch, window - 1);
-}
-
-function leases(epoch: string, window: number): number {
-  return Math.max(0, counts.get(key(epoch, window)) || 0);
-}
-
-function change(epoch: string, window: number, by: number): void {
-  counts.incr(key(epoch, window), by, 0, 3 * WINDOW);
+  const window = Math.floor(Date.now() / WINDOW);
+  const now = counts.get(key(epoch, window)) || 0;
+  const before = counts.get(key(epoch, window - 1)) || 0;
+  return (now > 0 ? now : 0) + (before > 0 ? before : 0);
 }
 
 function key(epoch: string, window: number): string {
   return `${epoch}.subscribers.${window}`;
-}
-
-function currentWindow(): number {
-  return Math.floor(Date.now() / WINDOW);
 }

@@ -1,5 +1,5 @@
-import type { Reader } from './read.ts';
-import { bellOf, markBell } from './ring.ts';
+import type { Reader } from './cursor.ts';
+import { markBell } from './ring.ts';
 
 /** An idle subscriber looks this many times less often than a busy one. */
 const IDLE_FACTOR = 10;
@@ -27,7 +27,11 @@ export function canWait(reader: Reader): boolean {
  * @returns the name to wait for.
  */
 export function markBells(reader: Reader): string {
-  return `${reader.cursors.map((cursor) => markBell(bellOf(Number.parseInt(cursor.epoch, 36)))).join('.')}.wait.sse`;
+  let name = '';
+  for (let i = 0; i < reader.cursors.length; i++) {
+    name += `${markBell(Number.parseInt(reader.cursors[i]!.epoch, 36))}.`;
+  }
+  return `${name}wait.sse`;
 }
 
 /**

@@ -9,11 +9,6 @@ export function refuse(r: NginxHTTPRequest, status: number, error: string): void
   answerJson(r, status, { error });
 }
 
-export function refuseMethod(r: NginxHTTPRequest, allowed: string): void {
-  r.headersOut.Allow = allowed;
-  refuse(r, 405, `${r.method} is not supported here: use ${allowed}`);
-}
-
 /**
  * Runs a handler; an exception becomes one line in the error log and a 500 that tells the client no more
  * than where to look.

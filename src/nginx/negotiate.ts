@@ -1,4 +1,4 @@
-import { refuse, refuseMethod } from './answer.ts';
+import { refuse } from './answer.ts';
 
 const METHODS = 'GET, HEAD, OPTIONS';
 
@@ -15,7 +15,8 @@ export function negotiate(r: NginxHTTPRequest): boolean {
     r.headersOut.Allow = METHODS;
     r.return(204);
   } else if (r.method !== 'GET' && r.method !== 'HEAD') {
-    refuseMethod(r, METHODS);
+    r.headersOut.Allow = METHODS;
+    refuse(r, 405, `${r.method} is not supported here: use ${METHODS}`);
   } else if (!acceptsEventStream(r.headersIn.Accept)) {
     refuse(r, 406, 'this is an event stream: send "Accept: text/event-stream"');
   } else {

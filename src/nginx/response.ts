@@ -42,7 +42,16 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
   let isProbe = false;
   let timer: TimerHandle | undefined;
 
-  sendHeader(r);
+  r.status = 200;
+  const headers = r.headersOut;
+  headers['Content-Type'] = 'text/event-stream';
+  headers['Cache-Control'] = 'no-cache, no-transform';
+  headers['X-Accel-Buffering'] = 'no';
+  try {
+    r.sendHeader();
+  } catch {
+    // The client has left; the first write will find out, too.
+  }
   if (r.method === 'HEAD') {
     close();
   }
@@ -112,18 +121,5 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
       const next = isProbe ? PROBE_AFTER : rest > 0 ? rest : heartbeat;
       timer = setTimeout(beat, next < wait ? next : wait);
     }
-  }
-}
-
-function sendHeader(r: NginxHTTPRequest): void {
-  r.status = 200;
-  const headers = r.headersOut;
-  headers['Content-Type'] = 'text/event-stream';
-  headers['Cache-Control'] = 'no-cache, no-transform';
-  headers['X-Accel-Buffering'] = 'no';
-  try {
-    r.sendHeader();
-  } catch {
-    // The client has left; the first write will find out, too.
   }
 }
