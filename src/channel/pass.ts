@@ -3,9 +3,10 @@ import { isLeaving } from './worker.ts';
 
 /** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
 const POLL = 1;
-/** The same when none has rung for a second. */
-const IDLE_POLL = 10;
-const IDLE = 1000;
+/** The same after a long silence. Each look wakes the processor. */
+const IDLE_POLL = 25;
+/** Of the time since a bell rang, the part that may pass before the next look. */
+const PART = 100;
 /** A run starts with what rang while none ran. */
 const OVERLAP = 1000;
 /** How long a ring may go without its note, which is written after it; and how far notes may be out of order. */
@@ -38,7 +39,7 @@ export function passBells(duration: number): void {
     if (++looks % LOOKS === 0 && isLeaving()) {
       resolve('all');
     } else if (Date.now() < end) {
-      setTimeout(look, Date.now() - latest < IDLE ? POLL : IDLE_POLL);
+      setTimeout(look, Math.min(IDLE_POLL, Math.max(POLL, (Date.now() - latest) / PART)));
     }
   }
 
