@@ -1,4 +1,4 @@
-import { type ServerEvent, serialize } from '../event-stream/serialize.ts';
+import { type ServerEvent, serializeFields } from '../event-stream/serialize.ts';
 import { counterTimeout, epochNumber, keepChannel, logKey, openChannel, takePlace } from './channel.ts';
 import type { Position } from './position.ts';
 import { ringBell } from './ring.ts';
@@ -28,7 +28,7 @@ export interface Appended extends Position {
  * @throws where a zone is full; the event is then not in the log.
  */
 export function append(channel: string, event: ServerEvent, limits: Limits): Appended {
-  const fields = serialize({ type: event.type, data: event.data, retry: event.retry });
+  const fields = serializeFields(event);
   for (;;) {
     const number = epochNumber(channel);
     const epoch = number === undefined ? '' : number.toString(36);
@@ -37,7 +37,7 @@ export function append(channel: string, event: ServerEvent, limits: Limits): App
       trim(epoch, place, limits);
       const key = logKey(epoch, place);
       const id = event.id || key;
-      if (fill(key, `id: ${id}\n${fields}`, limits.ttl)) {
+      if (fill(key, 'id: ' + id + '\n' + fields, limits.ttl)) {
         keepChannel(channel, number!, limits.ttl);
         ringBell(number!);
         return { id, epoch, place };
@@ -66,7 +66,7 @@ function trim(epoch: string, place: number, limits: Limits): void {
   if (upTo < 1) {
     return;
   }
-  const key = `${epoch}.first`;
+  const key = epoch + '.first';
   const timeout = counterTimeout(limits.ttl);
   for (;;) {
     const first = counts.incr(key, 1, 1, timeout);

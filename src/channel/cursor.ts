@@ -35,7 +35,7 @@ export interface Reader {
 /** Subscribes to one channel, at its beginning. */
 export function enter(channel: string, phase: Phase): Cursor {
   const epoch = openChannel(channel, 0);
-  const cursor = { channel, epoch, lastKey: `${epoch}.last`, place: 0, window: 0, phase, since: 0, upTo: 0 };
+  const cursor = { channel, epoch, lastKey: epoch + '.last', place: 0, window: 0, phase, since: 0, upTo: 0 };
   renewLease(cursor);
   return cursor;
 }

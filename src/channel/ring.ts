@@ -17,23 +17,23 @@ const RINGS = 'rings';
 /** Leaves a mark at the bell of a channel's epoch: as consecutive numbers they share the bells evenly. */
 export function markBell(epoch: number): string {
   const bell = epoch % BELLS;
-  counts.set(`mark.${bell}`, 1, KEEP_MARK);
+  counts.set('mark.' + bell, 1, KEEP_MARK);
   return bellName(bell);
 }
 
 /** A bell with its number: `<bell>-<number>`. */
 export function bellName(bell: number): string {
-  return `${bell}-${(counts.get(`bell.${bell}`) || 0).toString(36)}`;
+  return bell + '-' + (counts.get('bell.' + bell) || 0).toString(36);
 }
 
 /** To be called when something has happened in the channel of this epoch. */
 export function ringBell(epoch: number): void {
   const bell = epoch % BELLS;
   try {
-    if (counts.pop(`mark.${bell}`) !== undefined) {
-      counts.incr(`bell.${bell}`, 1, 0, KEEP_NUMBER);
+    if (counts.pop('mark.' + bell) !== undefined) {
+      counts.incr('bell.' + bell, 1, 0, KEEP_NUMBER);
       const ring = counts.incr(RINGS, 1, 0, KEEP_NUMBER);
-      counts.set(`ring.${ring % NOTES}`, Date.now() * BELLS + bell, KEEP_MARK);
+      counts.set('ring.' + (ring % NOTES), Date.now() * BELLS + bell, KEEP_MARK);
     }
   } catch {
     // The zone is full. Those who wait look by themselves at their next heartbeat.
@@ -46,6 +46,6 @@ export function lastRing(): number {
 
 /** Which bell rang at that, and when; undefined before it is noted. */
 export function noteOf(ring: number): { bell: number; time: number } | undefined {
-  const note = counts.get(`ring.${ring % NOTES}`);
+  const note = counts.get('ring.' + (ring % NOTES));
   return note === undefined ? undefined : { bell: note % BELLS, time: Math.floor(note / BELLS) };
 }

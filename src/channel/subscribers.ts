@@ -39,5 +39,5 @@ export function countSubscribers(epoch: string): number {
 }
 
 function key(epoch: string, window: number): string {
-  return `${epoch}.subscribers.${window}`;
+  return epoch + '.subscribers.' + window;
 }

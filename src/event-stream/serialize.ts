@@ -17,10 +17,14 @@ export function fitsOneLine(text: string): boolean {
 
 /** An event in the wire format, up to and including the blank line that dispatches it. */
 export function serialize(event: ServerEvent): string {
+  return (event.id === undefined ? '' : 'id: ' + event.id + '\n') + serializeFields(event);
+}
+
+/** The same without its id. */
+export function serializeFields(event: ServerEvent): string {
   return (
-    (event.id === undefined ? '' : `id: ${event.id}\n`) +
-    (event.type ? `event: ${event.type}\n` : '') +
-    (event.retry === undefined ? '' : `retry: ${event.retry}\n`) +
+    (event.type ? 'event: ' + event.type + '\n' : '') +
+    (event.retry === undefined ? '' : 'retry: ' + event.retry + '\n') +
     prefixLines('data: ', event.data) +
     '\n'
   );
@@ -28,12 +32,12 @@ export function serialize(event: ServerEvent): string {
 
 /** A comment, which clients ignore; every line of the text gets a colon. */
 export function serializeComment(text: string): string {
-  return `${prefixLines(': ', text)}\n`;
+  return prefixLines(': ', text) + '\n';
 }
 
 function prefixLines(prefix: string, text: string): string {
   if (text.indexOf('\n') < 0 && text.indexOf('\r') < 0) {
-    return `${prefix}${text}\n`;
+    return prefix + text + '\n';
   }
-  return `${prefix}${text.replace(/\r\n|\r|\n/g, `\n${prefix}`)}\n`;
+  return prefix + text.replace(/\r\n|\r|\n/g, '\n' + prefix) + '\n';
 }

@@ -1,7 +1,7 @@
 /** Answers with one line of JSON. */
 export function answerJson(r: NginxHTTPRequest, status: number, value: object): void {
   r.headersOut['Content-Type'] = 'application/json';
-  r.return(status, `${JSON.stringify(value)}\n`);
+  r.return(status, JSON.stringify(value) + '\n');
 }
 
 /** Refuses a request with one line that says what to do. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { counts, log, warnings } from './zones.ts';
+import { batches, counts, log, warnings } from './zones.ts';
 
 const { append } = await import('../../src/channel/append.ts');
 const { channelState, deleteChannel, findChannel, openChannel } = await import(
@@ -14,6 +14,7 @@ const LIVE = { lastEventId: undefined, history: 0 };
 beforeEach(() => {
   log.entries.clear();
   counts.entries.clear();
+  batches.entries.clear();
   warnings.length = 0;
   vi.useFakeTimers({ now: 60000000 });
 });
@@ -120,6 +121,63 @@ describe('channels', () => {
     const epoch = findChannel('a');
     expect(epoch).not.toBe(old);
     expect([other, one]).toEqual([`${epoch}-1`, `${epoch}-2`]);
+  });
+});
+
+describe('many events at once', () => {
+  function publish(from: number, to: number): string {
+    const epoch = openChannel('a', 0);
+    let text = '';
+    for (let i = from; i <= to; i++) {
+      append('a', { data: String(i) }, LIMITS);
+      text += `id: ${epoch}-${i}\ndata: ${i}\n\n`;
+    }
+    return text;
+  }
+
+  test('are read by one reader for all that are as far', () => {
+    const readers = [openReader(['a'], LIVE), openReader(['a'], LIVE)];
+    const text = publish(1, 4);
+    expect(read(readers[0]!)).toBe(text);
+    log.entries.clear();
+    expect(read(readers[1]!)).toBe(text);
+    const next = publish(5, 5);
+    expect(readers.map(read)).toEqual([next, next]);
+  });
+
+  test('are read by a reader itself that is not as far, or has several channels', () => {
+    const [reader, late, several] = [
+      openReader(['a'], LIVE),
+      openReader(['a'], LIVE),
+      openReader(['a', 'b'], LIVE),
+    ];
+    publish(1, 1);
+    read(reader!);
+    const text = publish(2, 6);
+    expect(read(reader!)).toBe(text);
+    const epoch = findChannel('a');
+    expect(read(late!)).toBe(`id: ${epoch}-1\ndata: 1\n\n${text}`);
+    expect(read(several!)).toContain(`id: ${epoch}-6,${findChannel('b')}-0\ndata: 6\n\n`);
+  });
+
+  test('are not left to others with a hole in them, or where there is no room', () => {
+    const readers = [openReader(['a'], LIVE), openReader(['a'], LIVE)];
+    publish(1, 1);
+    counts.incr(`${findChannel('a')}.last`, 1);
+    const rest = publish(3, 6);
+    readers.map(read);
+    vi.advanceTimersByTime(100);
+    expect(read(readers[0]!)).toBe(rest);
+    expect(batches.entries.size).toBe(0);
+    expect(read(readers[1]!)).toBe(rest);
+
+    const set = batches.set;
+    batches.set = () => {
+      throw new Error('no room');
+    };
+    const text = publish(7, 11);
+    expect(readers.map(read)).toEqual([text, text]);
+    batches.set = set;
   });
 });
 

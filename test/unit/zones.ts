@@ -39,11 +39,12 @@ class NumberDictionary extends Dictionary<number> {
 
 export const log = new Dictionary<string>();
 export const counts = new NumberDictionary();
+export const batches = new Dictionary<string>();
 export const warnings: string[] = [];
 
 Object.assign(globalThis, {
   ngx: {
-    shared: { sse_log: log, sse_count: counts },
+    shared: { sse_log: log, sse_count: counts, sse_batch: batches },
     WARN: 4,
     log: (_: number, message: string) => warnings.push(message),
   },
