@@ -22,11 +22,10 @@ import { sizeSetting, timeSetting } from './nginx/settings.ts';
 /** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
 const A_LOOK = njs.engine === 'QuickJS' ? 210 : 320;
 const A_WAIT = 2500;
-const A_SEND = 150;
+/** Beside the text itself. */
+const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
 /** Two writes and two timers. */
 const A_BEAT = 1000;
-/** Of each character that is sent: as it is read, joined and queued. The njs engine keeps them all. */
-const COPIES = njs.engine === 'QuickJS' ? 1 : 3;
 
 /** The client whose stream was ended by us should not wait for `$sse_retry`, nor come with all others at once. */
 const RESUME_WITHIN = 500;
@@ -132,7 +131,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
         grown += A_LOOK;
         if (text !== '') {
           response.write(text);
-          grown += A_SEND + COPIES * text.length;
+          grown += A_SEND + text.length;
           isLarge = text.length > REPLAY_AHEAD / 2;
           isBusy = hasReceived && now - lastEvent < BUSY;
           hasReceived = true;

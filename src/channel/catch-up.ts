@@ -65,7 +65,12 @@ export function createCatchUp(): CatchUp {
         readCursor(reader, cursor, last, texts);
       }
     }
-    return texts.length > 1 ? texts.join('') : texts[0] || '';
+    if (texts.length < 2) {
+      return texts[0] || '';
+    }
+    const text = texts.join('');
+    reader.searched += text.length;
+    return text;
   }
 
   function readCursor(reader: Reader, cursor: Cursor, last: number, texts: string[]): void {
@@ -87,7 +92,8 @@ export function createCatchUp(): CatchUp {
     } else {
       const first = texts.length;
       if (readEvents(reader, cursor, last, texts) && key) {
-        keepBatch(key, texts.slice(first).join(''));
+        texts.push(texts.splice(first).join(''));
+        keepBatch(key, texts[first]!);
       }
     }
     if (cursor.place === last) {

@@ -28,7 +28,7 @@ export interface Reader {
   lastEventId: string | undefined;
   /** True once a channel was deleted. */
   ended: boolean;
-  /** How many characters were read without being returned. */
+  /** How many characters were read beside those that were returned. */
   searched: number;
 }
 
