@@ -1,5 +1,5 @@
 import { FORGET_AFTER, firstPlace, idAt, idOf, logKey, oldestUnexpired } from './channel.ts';
-import { type Cursor, enter, type Reader } from './cursor.ts';
+import { batchKey, type Cursor, enter, type Reader } from './cursor.ts';
 import { formatPositions, type Position, parsePositions } from './position.ts';
 import { returnLease } from './subscribers.ts';
 import { batches, counts, log } from './zones.ts';
@@ -13,8 +13,6 @@ const GRACE = 100;
 const LOOK_FOR_ID = 1000;
 /** What one call of `readAll` takes from a channel, in characters; the rest follows with the next. */
 const CHUNK = 65536;
-/** So many events at once are left to other subscribers as one text. */
-const BATCH = 4;
 
 export interface CatchUp {
   /** Finds the place of the client's Last-Event-ID for a cursor that is at the newest place. */
@@ -80,10 +78,7 @@ export function createCatchUp(): CatchUp {
     if (cursor.phase === 'lost') {
       skipToOldest(reader, cursor, last, texts);
     }
-    const key =
-      batches && last - cursor.place >= BATCH && reader.cursors.length === 1
-        ? `${logKey(cursor.epoch, cursor.place + 1)}-${last}`
-        : '';
+    const key = reader.cursors.length === 1 ? batchKey(cursor, last) : '';
     const batch = key ? batches!.get(key) : undefined;
     if (batch !== undefined) {
       cursor.place = last;

@@ -1,6 +1,9 @@
-import { openChannel } from './channel.ts';
+import { logKey, openChannel } from './channel.ts';
 import type { Position } from './position.ts';
 import { type Lease, renewLease } from './subscribers.ts';
+import { batches } from './zones.ts';
+
+const BATCH = 4;
 
 /** Where a reader stands in one channel. */
 export interface Cursor extends Position, Lease {
@@ -38,4 +41,12 @@ export function enter(channel: string, phase: Phase): Cursor {
   const cursor = { channel, epoch, lastKey: epoch + '.last', place: 0, window: 0, phase, since: 0, upTo: 0 };
   renewLease(cursor);
   return cursor;
+}
+
+/**
+ * Under which a reader of many events leaves them, as one text, to all that are as far as it is: in the zone `sse_batch`.
+ * '' where they are not left: they are too few, or there is no such zone.
+ */
+export function batchKey(cursor: Cursor, last: number): string {
+  return batches && last - cursor.place >= BATCH ? logKey(cursor.epoch, cursor.place + 1) + '-' + last : '';
 }

@@ -1,9 +1,9 @@
 import { type CatchUp, createCatchUp } from './catch-up.ts';
 import { firstPlace, idAt, logKey } from './channel.ts';
-import { enter, type Reader } from './cursor.ts';
+import { batchKey, enter, type Reader } from './cursor.ts';
 import { formatPositions } from './position.ts';
 import { renewLease, returnLease } from './subscribers.ts';
-import { counts, log } from './zones.ts';
+import { batches, counts, log } from './zones.ts';
 
 /** What a client that connects wants to see first. */
 export interface Start {
@@ -97,10 +97,12 @@ export function read(reader: Reader): string {
     if (last === cursor.place) {
       return '';
     }
-    const event = last === cursor.place + 1 ? log.get(logKey(cursor.epoch, last)) : undefined;
-    if (event !== undefined) {
-      cursor.place++;
-      return event;
+    const isNext = last === cursor.place + 1;
+    const key = isNext ? logKey(cursor.epoch, last) : batchKey(cursor, last || 0);
+    const text = isNext ? log.get(key) : key ? batches!.get(key) : undefined;
+    if (text !== undefined) {
+      cursor.place = last!;
+      return text;
     }
   }
   catchUp = catchUp || createCatchUp();
