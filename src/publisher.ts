@@ -178,10 +178,11 @@ let errorLine = '';
 
 /** js_header_filter: what nginx itself refuses (access rules, limits) is answered in JSON too. */
 function errorHeader(r: NginxHTTPRequest): void {
-  const isErrorPage = r.status >= 400 && r.headersOut['Content-Type'] === 'text/html';
-  const error = NGINX_ERRORS[r.status] || `nginx refused this with status ${r.status}: see its error log`;
-  errorLine = isErrorPage ? `${JSON.stringify({ error })}\n` : '';
-  if (isErrorPage) {
+  errorLine = '';
+  const status = r.status;
+  if (status >= 400 && r.headersOut['Content-Type'] === 'text/html') {
+    const error = NGINX_ERRORS[status] || `nginx refused this with status ${status}: see its error log`;
+    errorLine = `${JSON.stringify({ error })}\n`;
     r.headersOut['Content-Type'] = 'application/json';
     r.headersOut['Content-Length'] = String(Buffer.byteLength(errorLine));
   }
