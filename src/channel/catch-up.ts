@@ -13,6 +13,8 @@ const GRACE = 100;
 const LOOK_FOR_ID = 1000;
 /** What one call of `readAll` takes from a channel, in characters; the rest follows with the next. */
 const CHUNK = 65536;
+/** The zone for batches has room for so many at least. */
+const BATCHES = 4;
 
 export interface CatchUp {
   /** Finds the place of the client's Last-Event-ID for a cursor that is at the newest place. */
@@ -128,12 +130,14 @@ export function createCatchUp(): CatchUp {
     return isWhole && cursor.place === last;
   }
 
-  /** For other subscribers that are as far as this one. */
+  /** For other subscribers that are as far as this one. What the zone cannot hold at all, nginx would log as critical. */
   function keepBatch(key: string, text: string): void {
-    try {
-      batches!.set(key, text);
-    } catch {
-      // It has no room for so much. The others read event by event.
+    if (Buffer.byteLength(text) < batches!.capacity / BATCHES) {
+      try {
+        batches!.set(key, text);
+      } catch {
+        // The others read event by event.
+      }
     }
   }
 

@@ -103,6 +103,31 @@ describe('shared memory', () => {
     await nginx.stop(/ngx_slab_alloc\(\) failed: no memory in js shared zone/);
   });
 
+  test.each([
+    ['without the zone for what many read together', ''],
+    ['with one that is too small', 'js_shared_dict_zone zone=sse_batch:64k timeout=1s evict;'],
+  ])('%s each subscriber reads for itself', async (_, zone) => {
+    const nginx = await startNginx({
+      server: PUBLISH_AND_SUBSCRIBE,
+      files: {
+        '/etc/nginx/sse/zones.conf': `js_shared_dict_zone zone=sse_log:4m timeout=1h;
+          js_shared_dict_zone zone=sse_count:1m type=number timeout=1h; ${zone}`,
+      },
+    });
+    const streams = await Promise.all([1, 2, 3].map(() => open(nginx, '/events/a')));
+    const bulk = `data: ${'x'.repeat(10000)}\n\n`.repeat(6);
+    await send(nginx, '/publish/a', {
+      method: 'POST',
+      body: bulk,
+      headers: { 'Content-Type': 'text/event-stream' },
+    });
+    for (const stream of streams) {
+      await stream.untilEvents(6);
+      stream.leave();
+    }
+    await nginx.stop();
+  });
+
   test('missing zones are named', async () => {
     const nginx = await startNginx({
       server: PUBLISH_AND_SUBSCRIBE,

@@ -1,6 +1,7 @@
 /** Stands in for nginx's shared dictionaries. To be imported before anything that uses them. */
 
 class Dictionary<V> {
+  readonly capacity = 1048576;
   readonly entries = new Map<string, V>();
 
   get(key: string): V | undefined {
