@@ -13,8 +13,6 @@ const GRACE = 100;
 const LOOK_FOR_ID = 1000;
 /** What one call of `readAll` takes from a channel, in characters; the rest follows with the next. */
 const CHUNK = 65536;
-/** The zone for batches has room for so many at least. */
-const BATCHES = 4;
 
 export interface CatchUp {
   /** Finds the place of the client's Last-Event-ID for a cursor that is at the newest place. */
@@ -82,7 +80,7 @@ export function createCatchUp(): CatchUp {
     }
     const key = reader.cursors.length === 1 ? batchKey(cursor, last) : '';
     const batch = key ? batches!.get(key) : undefined;
-    if (batch !== undefined) {
+    if (batch) {
       cursor.place = last;
       cursor.since = 0;
       texts.push(batch);
@@ -130,14 +128,16 @@ export function createCatchUp(): CatchUp {
     return isWhole && cursor.place === last;
   }
 
-  /** For other subscribers that are as far as this one. What the zone cannot hold at all, nginx would log as critical. */
+  /**
+   * For other subscribers that are as far as this one. Only where there is room enough, for nginx logs it as critical when
+   * there is not; without a text the new key still makes njs remove what has expired.
+   */
   function keepBatch(key: string, text: string): void {
-    if (Buffer.byteLength(text) < batches!.capacity / BATCHES) {
-      try {
-        batches!.set(key, text);
-      } catch {
-        // The others read event by event.
-      }
+    const hasRoom = batches!.freeSpace() - Buffer.byteLength(text) > batches!.capacity / 4;
+    try {
+      batches!.set(key, hasRoom ? text : '');
+    } catch {
+      // The others read event by event.
     }
   }
 

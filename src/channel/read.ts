@@ -99,7 +99,7 @@ export function read(reader: Reader): string {
     }
     const isNext = last === cursor.place + 1;
     const key = isNext ? logKey(cursor.epoch, last) : batchKey(cursor, last || 0);
-    const text = isNext ? log.get(key) : key ? batches!.get(key) : undefined;
+    const text = isNext ? log.get(key) : (key && batches!.get(key)) || undefined;
     if (text !== undefined) {
       cursor.place = last!;
       return text;

@@ -2,8 +2,12 @@
 
 class Dictionary<V> {
   readonly capacity = 1048576;
+  free = 1000000;
   readonly entries = new Map<string, V>();
 
+  freeSpace(): number {
+    return this.free;
+  }
   get(key: string): V | undefined {
     return this.entries.get(key);
   }
