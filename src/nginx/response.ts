@@ -40,7 +40,7 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
   let sent = 0;
   let lastWrite: number;
   let isProbe = false;
-  let timer: TimerHandle | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
 
   r.status = 200;
   const headers = r.headersOut;
@@ -118,7 +118,7 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
       onBeat();
     }
     if (!response.closed) {
-      const next = isProbe ? PROBE_AFTER : rest > 0 ? rest : heartbeat;
+      const next = isProbe ? PROBE_AFTER : wasProbe ? heartbeat : rest;
       timer = setTimeout(beat, next < wait ? next : wait);
     }
   }
