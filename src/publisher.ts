@@ -94,7 +94,7 @@ function isGood(r: NginxHTTPRequest, event: ServerEvent, number: number, largest
     refuse(r, 400, `event ${number}: ${BAD_LINE}`);
   } else if (line && line.indexOf('\ufffd') >= 0) {
     refuse(r, 400, `event ${number}: the id or the type is not valid UTF-8`);
-  } else if (event.data.length * 3 > largest && Buffer.byteLength(event.data) > largest) {
+  } else if (event.data.length * 4 > largest && Buffer.byteLength(event.data) > largest) {
     refuse(
       r,
       413,

@@ -108,7 +108,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
 
   /** Most looks find nothing: this is all that they have to do. */
   function glance(): void {
-    if (glances > 0 && counts.get(key) === place) {
+    if (glances > 0 && !response.closed && counts.get(key) === place) {
       glances--;
       grown += A_LOOK;
       setTimeout(glance, delay);

@@ -22,7 +22,7 @@ export interface Appended extends Position {
  * Appends an event to a channel, which is created if need be.
  *
  * `incr` takes the next place, then `add` fills it. Both are atomic, so any number of workers may append at once.
- * A reader that has waited in vain for a place to be filled closes it with an empty entry (see read.ts): `add`
+ * A reader that has waited in vain for a place to be filled closes it with an empty entry (see catch-up.ts): `add`
  * then fails, and the event gets another place.
  *
  * @throws where a zone is full; the event is then not in the log.

@@ -87,8 +87,10 @@ export function createCatchUp(): CatchUp {
     } else {
       const first = texts.length;
       if (readEvents(reader, cursor, last, texts) && key) {
-        texts.push(texts.splice(first).join(''));
-        keepBatch(key, texts[first]!);
+        const text = texts.splice(first).join('');
+        texts.push(text);
+        reader.searched += text.length;
+        keepBatch(key, text);
       }
     }
     if (cursor.place === last) {
@@ -130,12 +132,13 @@ export function createCatchUp(): CatchUp {
 
   /**
    * For other subscribers that are as far as this one. Only where there is room enough, for nginx logs it as critical when
-   * there is not; without a text the new key still makes njs remove what has expired.
+   * there is not; without a text the new key still makes njs remove what has expired. And only by `add`: before 0.9.7 njs might
+   * free an entry twice that `set` replaces in a zone with `evict`.
    */
   function keepBatch(key: string, text: string): void {
     const hasRoom = batches!.freeSpace() - Buffer.byteLength(text) > batches!.capacity / 4;
     try {
-      batches!.set(key, hasRoom ? text : '');
+      batches!.add(key, hasRoom ? text : '');
     } catch {
       // The others read event by event.
     }

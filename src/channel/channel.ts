@@ -121,8 +121,9 @@ export function channelState(
   last: number,
   id: string | null,
 ): ChannelState {
-  const events = last > 0 ? last + 1 - oldestUnexpired(epoch, firstPlace(epoch), last) : 0;
-  return { channel, id, subscribers, events };
+  const oldest = last > 0 ? oldestUnexpired(epoch, firstPlace(epoch), last) : 1;
+  // Meanwhile other publishers may have trimmed more than that.
+  return { channel, id, subscribers, events: oldest > last ? 0 : last + 1 - oldest };
 }
 
 /** The id of the event at a place; null if it is gone. */

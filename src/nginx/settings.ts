@@ -6,6 +6,8 @@
 
 const TIMES: Record<string, number> = { '': 1000, ms: 1, s: 1000, m: 60000, h: 3600000, d: 86400000 };
 const MAX_TIME = 30 * 86400000;
+const ZERO = 48;
+const NINE = 57;
 const SIZES: Record<string, number> = { '': 1, k: 1024, m: 1048576, K: 1024, M: 1048576 };
 
 /** A time in milliseconds, from `min` to 30 days; a number without a unit is in seconds, as everywhere in nginx. */
@@ -44,8 +46,11 @@ function inRange(
   max: number,
   wanted: string,
 ): number {
-  const number = Number.parseInt(text, 10);
-  const value = number * units[text.slice(String(number).length)]!;
+  let digits = 0;
+  while (text.charCodeAt(digits) >= ZERO && text.charCodeAt(digits) <= NINE) {
+    digits++;
+  }
+  const value = Number(text.slice(0, digits)) * units[text.slice(digits)]!;
   if (value >= min && value <= max) {
     return value;
   }

@@ -210,6 +210,8 @@ describe.each(engines)('publisher location (%s)', (engine) => {
   test('counts the size limit in bytes, and lets the limit itself pass', async () => {
     expect((await send(nginx, '/small/a', { method: 'POST', body: '1234567890' })).status).toBe(202);
     expect((await send(nginx, '/small/a', { method: 'POST', body: '☃☃☃☃' })).status).toBe(413);
+    // Few characters of many bytes.
+    expect((await send(nginx, '/small/a', { method: 'POST', body: '😀😀😀' })).status).toBe(413);
   });
 
   test('takes a body that came in chunks and is larger than a buffer', async () => {

@@ -50,6 +50,7 @@ describe('append', () => {
     append('a', { data: 'x' }, { history: 5, ttl: 60000 });
     expect(channelState('a', findChannel('a')!, 0, 51, null).events).toBe(5);
     expect(log.entries.size).toBe(5);
+    expect(channelState('a', findChannel('a')!, 0, 40, null).events).toBe(0);
   });
 });
 
@@ -139,6 +140,7 @@ describe('many events at once', () => {
     const readers = [openReader(['a'], LIVE), openReader(['a'], LIVE)];
     const text = publish(1, 4);
     expect(read(readers[0]!)).toBe(text);
+    expect(readers[0]!.searched).toBe(text.length);
     log.entries.clear();
     expect(read(readers[1]!)).toBe(text);
     const next = publish(5, 5);
