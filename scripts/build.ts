@@ -37,7 +37,7 @@ export async function buildAll(): Promise<void> {
       bundle: true,
       format: 'esm',
       charset: 'utf8',
-      // Every byte of source costs each open connection about four under qjs. Lines stay: nginx's error log has their
+      // Every byte of source costs each open connection about seven under qjs. Lines stay: nginx's error log has their
       // numbers. So do names, but for the subscriber's, which cost each of its connections 23 KB.
       minifySyntax: true,
       minifyWhitespace: true,
