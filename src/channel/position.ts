@@ -9,11 +9,11 @@ export interface Position {
 
 /** One id that holds a position in each of several logs: `<epoch>-<place>`, with commas between them. */
 export function formatPositions(positions: Position[]): string {
-  let id = '';
+  const ids: string[] = [];
   for (let i = 0; i < positions.length; i++) {
-    id += `${i > 0 ? ',' : ''}${positions[i]!.epoch}-${positions[i]!.place}`;
+    ids.push(`${positions[i]!.epoch}-${positions[i]!.place}`);
   }
-  return id;
+  return ids.length > 1 ? ids.join(',') : ids[0]!;
 }
 
 /** The positions in a Last-Event-ID; none if it is not of our making (a publisher's own id). */

@@ -27,11 +27,11 @@ export function canWait(reader: Reader): boolean {
  * @returns the name to wait for.
  */
 export function markBells(reader: Reader): string {
-  let name = '';
+  const bells: string[] = [];
   for (let i = 0; i < reader.cursors.length; i++) {
-    name += `${markBell(Number.parseInt(reader.cursors[i]!.epoch, 36))}.`;
+    bells.push(markBell(Number.parseInt(reader.cursors[i]!.epoch, 36)));
   }
-  return `${name}wait.sse`;
+  return `${bells.length > 1 ? bells.join('.') : bells[0]!}.wait.sse`;
 }
 
 /**
