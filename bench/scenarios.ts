@@ -171,7 +171,7 @@ function idleOnly(subscribers: number, channels: number, workers: number): Scena
   return {
     name: `${thousands(subscribers)} idle subscribers${on}${twoWorkers(workers)}`,
     workers,
-    load: { subscribers, channels, settle: SETTLE, idle: 15 },
+    load: { subscribers, channels, settle: SETTLE, idle: 120 },
     figures: [memory, idleCpu],
   };
 }

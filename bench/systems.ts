@@ -159,7 +159,7 @@ http {
             nchan_subscriber eventsource;
             nchan_channel_id $1;
             nchan_subscriber_first_message newest;
-            nchan_eventsource_ping_interval 15;
+            nchan_eventsource_ping_interval 20;
         }
     }
 }

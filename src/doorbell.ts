@@ -1,18 +1,36 @@
 import { createBells } from './doorbell/bells.ts';
 import { notFound, parseQuestion, type Question } from './doorbell/dns.ts';
 
+/** So many answers fit into the buffer of the socket that asked, whose worker reads them only when we are done. */
+const AT_ONCE = 100;
+
 /**
  * js_filter of a stream server, `listen ... udp`: answers the questions by which requests wait for events
  * (docs/ARCHITECTURE.md, "Waiting"). All that a worker asks in one location comes from one socket, and so meets in one session.
  */
 function answer(s: NginxStreamRequest): void {
-  const bells = createBells<Question>((question) => s.sendDownstream(notFound(question), { flush: true }));
+  let due: Question[] = [];
+  const bells = createBells<Question>((question) => due.push(question));
   s.on('upstream', (data) => {
     const question = parseQuestion(data as Buffer);
+    const isIdle = due.length === 0;
     if (question) {
       bells.ask(question.name, question);
+      if (isIdle) {
+        send();
+      }
     }
   });
+
+  function send(): void {
+    for (const question of due.slice(0, AT_ONCE)) {
+      s.sendDownstream(notFound(question), { flush: true });
+    }
+    due = due.slice(AT_ONCE);
+    if (due.length > 0) {
+      setTimeout(send, 0);
+    }
+  }
 }
 
 export default { answer };

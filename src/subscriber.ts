@@ -25,7 +25,7 @@ const A_WAIT = 2500;
 /** Beside the text itself. */
 const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
 /** Two writes and two timers. */
-const A_BEAT = 1000;
+const A_BEAT = 1200;
 
 /** The client whose stream was ended by us should not wait for `$sse_retry`, nor come with all others at once. */
 const RESUME_WITHIN = 500;
@@ -181,7 +181,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
     return !leaving && !(isBusy && now - lastEvent < BUSY);
   }
 
-  /** A wait may last a minute: what cannot wait that long is looked after here. */
+  /** A wait may last two minutes: what cannot wait that long is looked after here. */
   function beat(): void {
     if (response.closed) {
       closeReader(reader);
@@ -189,7 +189,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
     }
     const now = Date.now();
     grown += A_BEAT;
-    keepReader(reader);
+    keepReader(reader, now);
     findOutIfLeaving(now);
     if (isWaiting && (isUnsettled(reader) || !mayWait(now))) {
       look();
@@ -198,7 +198,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
 
   function findOutIfLeaving(now: number): void {
     lookedForLeaving = now;
-    if (!leaving && isLeaving()) {
+    if (!leaving && isLeaving(now)) {
       leaving = true;
       const latest = lastServed() + limits.drain - LOOK_FOR_LEAVING;
       end = Math.min(end, now + Math.max(0, latest - now) * Math.random());

@@ -39,7 +39,7 @@ export interface Reader {
 export function enter(channel: string, phase: Phase): Cursor {
   const epoch = openChannel(channel, 0);
   const cursor = { channel, epoch, lastKey: epoch + '.last', place: 0, window: 0, phase, since: 0, upTo: 0 };
-  renewLease(cursor);
+  renewLease(cursor, Date.now());
   return cursor;
 }
 

@@ -36,7 +36,7 @@ export function passBells(duration: number): void {
     if (passed < last) {
       pass(last);
     }
-    if (++looks % LOOKS === 0 && isLeaving()) {
+    if (++looks % LOOKS === 0 && isLeaving(Date.now())) {
       resolve('all');
     } else if (Date.now() < end) {
       setTimeout(look, Math.min(IDLE_POLL, Math.max(POLL, (Date.now() - latest) / PART)));

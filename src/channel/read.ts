@@ -41,11 +41,11 @@ export function openReader(channels: string[], start: Start): Reader {
   return reader;
 }
 
-/** Keeps a reader counted as a subscriber: to be called at least twice a minute. */
-export function keepReader(reader: Reader): void {
+/** Keeps a reader counted as a subscriber: to be called about once a minute, at the time `now`. */
+export function keepReader(reader: Reader, now: number): void {
   try {
     for (let i = 0; i < reader.cursors.length; i++) {
-      renewLease(reader.cursors[i]!);
+      renewLease(reader.cursors[i]!, now);
     }
   } catch {
     // The zone is full. A count is not worth a stream.

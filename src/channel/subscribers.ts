@@ -14,9 +14,9 @@ export interface Lease {
   window: number;
 }
 
-/** Takes a lease, or keeps it: to be called more often than once in a window. */
-export function renewLease(lease: Lease): void {
-  const window = Math.floor(Date.now() / WINDOW);
+/** Takes a lease, or keeps it: to be called about once in a window, at the time `now`. */
+export function renewLease(lease: Lease, now: number): void {
+  const window = (now - (now % WINDOW)) / WINDOW;
   if (window !== lease.window) {
     returnLease(lease);
     counts.incr(key(lease.epoch, window), 1, 0, KEEP);
@@ -36,6 +36,11 @@ export function countSubscribers(epoch: string): number {
   const now = counts.get(key(epoch, window)) || 0;
   const before = counts.get(key(epoch, window - 1)) || 0;
   return (now > 0 ? now : 0) + (before > 0 ? before : 0);
+}
+
+/** How many have moved their leases to the window in which this one is: right in the second half of the minute, too few in the first. */
+export function countLeases(lease: Lease): number {
+  return counts.get(key(lease.epoch, lease.window)) || 0;
 }
 
 function key(epoch: string, window: number): string {

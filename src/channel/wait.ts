@@ -1,12 +1,16 @@
 import type { Reader } from './cursor.ts';
 import { markBell } from './ring.ts';
+import { countLeases } from './subscribers.ts';
 
 /** An idle subscriber looks this many times less often than a busy one. */
 const IDLE_FACTOR = 10;
 /** Of the time since the last event, the part that may pass before the next look. */
 const PATIENCE = 32;
-/** What fits into a name of the DNS: at most nine characters a bell. */
-const MAX_BELLS = 24;
+/** What fits into a name of the DNS: at most eleven characters a bell. */
+const MAX_BELLS = 20;
+/** nginx walks through all who wait for one name whenever one of them is added or gives up. */
+const CROWD = 32;
+const MAX_CROWDS = 1000;
 
 /**
  * How long to wait before the next look, in milliseconds: `poll` while events flow, up to ten times that after a
@@ -31,7 +35,10 @@ export function markBells(reader: Reader): string {
   for (let i = 0; i < reader.cursors.length; i++) {
     bells.push(markBell(Number.parseInt(reader.cursors[i]!.epoch, 36)));
   }
-  return `${bells.length > 1 ? bells.join('.') : bells[0]!}.wait.sse`;
+  const subscribers = countLeases(reader.cursors[0]!);
+  const crowd =
+    subscribers > CROWD ? Math.floor(Math.random() * Math.min(subscribers / CROWD, MAX_CROWDS)) : 0;
+  return (bells.length > 1 ? bells.join('.') : bells[0]!) + '.wait' + (crowd || '') + '.sse';
 }
 
 /**
@@ -39,5 +46,5 @@ export function markBells(reader: Reader): string {
  * worker that resolve one name wait for one answer, which comes when the bell rings (doorbell.ts).
  */
 export function waitForBells(name: string, wake: () => void): void {
-  ngx.fetch(`http://${name}/`).then(wake, wake);
+  ngx.fetch('http://' + name + '/').then(wake, wake);
 }

@@ -20,7 +20,7 @@ export function lastServed(): number {
 }
 
 /** False for a worker that has never said so, too. */
-export function isLeaving(): boolean {
+export function isLeaving(now: number): boolean {
   const last = lastServed();
-  return last > 0 && Date.now() - last > LATE;
+  return last > 0 && now - last > LATE;
 }

@@ -1,7 +1,7 @@
 /**
  * The bells of one worker's location: who waits for them, and what rang. A name is
  *
- * - `<bell>-<number>[.<bell>-<number>...].wait.sse`: answered when one of the bells has a higher number;
+ * - `<bell>-<number>[.<bell>-<number>...].wait<crowd>.sse`: answered when one of the bells has a higher number;
  * - `<bell>-<number>.ring.sse`: the bell has this number now; answered at once;
  * - `all.ring.sse`: from now on all who wait are answered, because their worker is about to leave.
  */
@@ -15,7 +15,7 @@ interface Waiting<Asked> {
   asked: Asked;
 }
 
-const NAME = /^((?:[0-9]+-[0-9a-z]+\.)+|all\.)(wait|ring)\.sse$/;
+const NAME = /^((?:[0-9]+-[0-9a-z]+\.)+|all\.)(wait[0-9]*|ring)\.sse$/;
 
 /** @param answer is called once for each question, at the latest when it is asked again. */
 export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked> {

@@ -19,27 +19,32 @@ const byteLength = Buffer.byteLength;
 /** Of a write of some hundred bytes, what chunked encoding adds. */
 const CHUNK_HEADER = 6;
 const LONGEST_PAUSE = 30000;
-const PROBE_AFTER = 1000;
 
 /**
- * Starts an event stream, and keeps it alive: a comment goes out whenever nothing else did for `$sse_heartbeat`
- * (default 15s), which is also how a client that left is noticed. The client is told to reconnect after
- * `$sse_retry` (default 2s). One that leaves more than `$sse_backlog` (default 1m) unread is cut off after a write,
- * and may resume. To a HEAD request nothing but the header is sent.
+ * Starts an event stream, and keeps it alive: whenever nothing else went out for half of `$sse_heartbeat` (default
+ * 40s), half a comment does. A client that left is noticed that way, because the first write after that succeeds and
+ * the second, when its reset has come, does not; and one that vanished, by what became of TCP's congestion window. The
+ * client is told to reconnect after `$sse_retry` (default 2s). One that leaves more than `$sse_backlog` (default 1m)
+ * unread is cut off after a write, and may resume. To a HEAD request nothing but the header is sent.
  *
- * @param onBeat gets called around every heartbeat, and at least twice a minute.
+ * @param onBeat gets called with every second half of a comment, when the client has left, and about once a minute at least.
  * @throws SettingError for a wrong setting; nothing was sent then.
  */
 export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStreamResponse {
   const response = { closed: false, write, backlog, close };
-  const heartbeat = timeSetting(r, 'sse_heartbeat', 15000, 100);
+  const half = timeSetting(r, 'sse_heartbeat', 40000, 100) / 2;
   const retry = timeSetting(r, 'sse_retry', 2000, 1);
   const largest = sizeSetting(r, 'sse_backlog', 1048576, 1073741824);
-  const wait = Math.min(heartbeat, LONGEST_PAUSE);
+  const wait = Math.min(half, LONGEST_PAUSE);
+  // nginx counts a timer from the time at which it last looked at the clock, so it may end early.
+  const enough = half - half / 8;
+  const variables = r.variables;
   let queued = 0;
   let sent = 0;
   let lastWrite: number;
-  let isProbe = false;
+  let isHalf = false;
+  /** Since when the client has acknowledged nothing, at least; 0 if it has. */
+  let stuckSince = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   r.status = 200;
@@ -82,7 +87,7 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
   }
 
   function backlog(): number {
-    sent = Number(r.variables.bytes_sent);
+    sent = Number(variables.bytes_sent);
     return queued - sent;
   }
 
@@ -106,20 +111,31 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
   }
 
   function beat(): void {
-    const rest = lastWrite + heartbeat - now();
-    const wasProbe = isProbe;
+    const time = now();
+    const silence = time - lastWrite;
+    const isDue = silence >= enough;
     timer = undefined;
-    isProbe = !wasProbe && rest <= 0;
-    if (wasProbe || isProbe) {
-      // The first write to a client that has left succeeds; a second one, after its reset has come, does not.
-      write(wasProbe ? '\n' : ':\n');
+    isHalf = isDue && !isHalf;
+    if (!isHalf && isLost(time)) {
+      close();
+    } else if (isDue) {
+      write(isHalf ? ':\n' : '\n');
     }
-    if (!wasProbe || response.closed) {
+    if (!isHalf || response.closed) {
       onBeat();
     }
     if (!response.closed) {
-      const next = isProbe ? PROBE_AFTER : wasProbe ? heartbeat : rest;
-      timer = setTimeout(beat, next < wait ? next : wait);
+      const rest = isDue ? half : half - silence;
+      timer = setTimeout(beat, rest < wait ? rest : wait);
     }
+  }
+
+  /**
+   * When TCP has sent something again after a timeout, its congestion window is one segment, until the client acknowledges
+   * something. Nothing else here tells that it has vanished: what is sent to it is taken by the kernel for a quarter of an hour.
+   */
+  function isLost(time: number): boolean {
+    stuckSince = variables.tcpinfo_snd_cwnd === '1' ? stuckSince || lastWrite : 0;
+    return stuckSince > 0 && time - stuckSince >= enough;
   }
 }

@@ -1,5 +1,5 @@
 /** A real nginx in a container of the image under test, with a configuration of the test's own. */
-import { GenericContainer, type StartedTestContainer, Wait } from 'testcontainers';
+import { GenericContainer, type StartedNetwork, type StartedTestContainer, Wait } from 'testcontainers';
 
 const PORT = 8080;
 
@@ -18,6 +18,8 @@ export interface Options {
   workers?: number;
   /** Files to add: path in the container, and content. */
   files?: Record<string, string>;
+  /** Where other containers reach it as `nginx`. */
+  network?: StartedNetwork;
 }
 
 export interface Nginx {
@@ -49,15 +51,13 @@ location /events/ {
 export const PUBLISH_AND_SUBSCRIBE = PUBLISHER + SUBSCRIBER;
 
 export async function startNginx(options: Options = {}): Promise<Nginx> {
-  const image = process.env.NJS_SSE_IMAGE;
-  if (!image) {
-    throw new Error('run the tests with "npm test": it builds the image that they need');
-  }
-  const [key, value] = (process.env.NJS_SSE_TEST_LABEL ?? 'njs-sse.test=0').split('=') as [string, string];
   const files = { '/etc/nginx/nginx.conf': configuration(options), ...options.files };
   let output = '';
-  const container = await new GenericContainer(image)
-    .withLabels({ [key]: value })
+  const container = newContainer();
+  if (options.network) {
+    container.withNetwork(options.network).withNetworkAliases('nginx');
+  }
+  const started = await container
     .withCopyContentToContainer(Object.entries(files).map(([target, content]) => ({ target, content })))
     .withExposedPorts(PORT)
     .withWaitStrategy(Wait.forHttp('/health', PORT))
@@ -71,7 +71,17 @@ export async function startNginx(options: Options = {}): Promise<Nginx> {
     .catch((error: Error) => {
       throw new Error(`nginx did not start: ${output}`, { cause: error });
     });
-  return handle(container);
+  return handle(started);
+}
+
+/** A container of the image under test, which is removed after the tests in any case. */
+export function newContainer(): GenericContainer {
+  const image = process.env.NJS_SSE_IMAGE;
+  if (!image) {
+    throw new Error('run the tests with "npm test": it builds the image that they need');
+  }
+  const [key, value] = (process.env.NJS_SSE_TEST_LABEL ?? 'njs-sse.test=0').split('=') as [string, string];
+  return new GenericContainer(image).withLabels({ [key]: value });
 }
 
 /** Debian's stream is a module itself; a pattern that matches no file is no error. */

@@ -185,14 +185,14 @@ describe('leases', () => {
   test('count while they are renewed, and run out if they are not', () => {
     const renewed = { epoch: 'e', window: 0 };
     const killed = { epoch: 'e', window: 0 };
-    renewLease(renewed);
-    renewLease(killed);
+    renewLease(renewed, Date.now());
+    renewLease(killed, Date.now());
     expect(countSubscribers('e')).toBe(2);
     vi.advanceTimersByTime(60000);
-    renewLease(renewed);
+    renewLease(renewed, Date.now());
     expect(countSubscribers('e')).toBe(2);
     vi.advanceTimersByTime(60000);
-    renewLease(renewed);
+    renewLease(renewed, Date.now());
     expect(countSubscribers('e')).toBe(1);
     returnLease(renewed);
     expect(countSubscribers('e')).toBe(0);

@@ -1,7 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { counts } from './zones.ts';
 
 const { lastRing, markBell, noteOf, ringBell } = await import('../../src/channel/ring.ts');
+const { enter } = await import('../../src/channel/cursor.ts');
+const { markBells } = await import('../../src/channel/wait.ts');
+const { default: doorbell } = await import('../../src/doorbell.ts');
 const { createBells } = await import('../../src/doorbell/bells.ts');
 const { notFound, parseQuestion } = await import('../../src/doorbell/dns.ts');
 
@@ -86,6 +89,35 @@ describe('rings', () => {
   });
 });
 
+describe('names', () => {
+  const readerOf = (channels: string[]) => ({
+    cursors: channels.map((channel) => enter(channel, 'live')),
+    lastEventId: undefined,
+    ended: false,
+    searched: 0,
+  });
+
+  test('are one for all who wait for a small channel, and many for a large one', () => {
+    counts.entries.clear();
+    const names = (subscribers: number) =>
+      new Set(Array.from({ length: subscribers }, () => readerOf(['crowded'])).map(markBells)).size;
+    expect(names(32)).toBe(1);
+    expect(names(968)).toBeGreaterThan(20);
+  });
+
+  test('of as many channels as can wait fit into the DNS', () => {
+    counts.entries.clear();
+    const reader = readerOf(Array.from({ length: 20 }, (_, i) => `channel ${i}`));
+    for (const { epoch } of reader.cursors) {
+      counts.set(`bell.${Number.parseInt(epoch, 36) % 1024}`, 36 ** 6 - 1);
+    }
+    counts.set(`${reader.cursors[0]!.epoch}.subscribers.${reader.cursors[0]!.window}`, 1e9);
+    for (let i = 0; i < 1000; i++) {
+      expect(markBells(reader).length).toBeLessThanOrEqual(253);
+    }
+  });
+});
+
 describe('questions', () => {
   const header = (flags: string, questions = '0001') => `beef${flags}${questions}000000000000`;
   const good = `${header('0100')}03312d3004776169740373736500`;
@@ -99,6 +131,34 @@ describe('questions', () => {
       `beef818300010000000000000${good.slice(25)}00010001`,
     );
     expect(answer).toHaveLength(271);
+  });
+
+  test('are answered in portions, so that no answer is lost for want of room', () => {
+    vi.useFakeTimers();
+    const sent: string[] = [];
+    let ask = (_: Buffer) => {};
+    doorbell.answer({
+      on: (_: string, listener: typeof ask) => {
+        ask = listener;
+      },
+      sendDownstream: (data: Buffer) => sent.push(parseQuestion(asked(data))!.name),
+    } as unknown as NginxStreamRequest);
+    const asked = (data: Buffer) =>
+      Buffer.concat([data.subarray(0, 2), Buffer.from([1, 0]), data.subarray(4)]);
+    const query = (name: string) => {
+      const labels = name.split('.').map((label) => String.fromCharCode(label.length) + label);
+      ask(
+        Buffer.concat([Buffer.from(header('0100'), 'hex'), Buffer.from(`${labels.join('')}\0\0\x01\0\x01`)]),
+      );
+    };
+    const names = Array.from({ length: 250 }, (_, i) => `1-0.wait${i || ''}.sse`);
+    names.forEach(query);
+    expect(sent).toEqual([]);
+    query('1-1.ring.sse');
+    expect(sent).toHaveLength(100);
+    vi.runAllTimers();
+    expect(sent).toEqual(['1-1.ring.sse', ...names]);
+    vi.useRealTimers();
   });
 
   test.each([

@@ -4,16 +4,17 @@ vi.useFakeTimers({ now: 60000000 });
 const { openResponse } = await import('../../src/nginx/response.ts');
 
 afterEach(() => {
+  vi.restoreAllMocks();
   vi.clearAllTimers();
 });
 
-function open(settings: Record<string, string> = {}) {
+function open(variables: Record<string, string> = {}) {
   const sent: string[] = [];
   const onBeat = vi.fn();
   const r = {
     method: 'GET',
     headersOut: {},
-    variables: settings,
+    variables,
     sendHeader() {},
     send: (text: string) => sent.push(text),
     finish() {},
@@ -22,30 +23,75 @@ function open(settings: Record<string, string> = {}) {
 }
 
 describe('heartbeats', () => {
-  test('take two writes and two timers each, and one call', () => {
+  test('are two halves, with a write and a timer each, and one call', () => {
     const { sent, onBeat } = open({ sse_heartbeat: '10s' });
     const timers = vi.spyOn(globalThis, 'setTimeout');
-    vi.advanceTimersByTime(3 * 11000);
+    vi.advanceTimersByTime(30000);
     expect(sent.splice(0)).toEqual(['retry: 2000\n\n', ':\n', '\n', ':\n', '\n', ':\n', '\n']);
     expect(onBeat).toHaveBeenCalledTimes(3);
     expect(timers).toHaveBeenCalledTimes(6);
   });
 
+  test('come in time though nginx ends timers early', () => {
+    const { sent } = open({ sse_heartbeat: '10s' });
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    for (let i = 0; i < 4; i++) {
+      vi.setSystemTime(Date.now() - 100);
+      vi.advanceTimersByTime(5000);
+    }
+    expect(sent).toEqual(['retry: 2000\n\n', ':\n', '\n', ':\n', '\n']);
+    expect(timers).toHaveBeenCalledTimes(4);
+  });
+
   test('wait for as long as something else is sent', () => {
     const { sent, response } = open({ sse_heartbeat: '10s' });
     for (let i = 0; i < 6; i++) {
-      vi.advanceTimersByTime(6000);
+      vi.advanceTimersByTime(4000);
       response.write('x');
     }
     expect(sent.splice(0).join('')).toBe('retry: 2000\n\nxxxxxx');
-    vi.advanceTimersByTime(10000);
+    vi.advanceTimersByTime(5000);
     expect(sent).toEqual([':\n']);
   });
 
   test('leave no timer behind a closed response', () => {
     const { response } = open();
-    vi.advanceTimersByTime(20000);
+    vi.advanceTimersByTime(30000);
     response.close();
     expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe('a client that acknowledges nothing', () => {
+  test('is lost when it was silent for a heartbeat', () => {
+    const variables: Record<string, string> = { sse_heartbeat: '10s', tcpinfo_snd_cwnd: '10' };
+    const { onBeat, response } = open(variables);
+    vi.advanceTimersByTime(10000);
+    variables.tcpinfo_snd_cwnd = '1';
+    vi.advanceTimersByTime(5000);
+    expect(response.closed).toBe(false);
+    vi.advanceTimersByTime(5000);
+    expect(response.closed).toBe(true);
+    expect(onBeat).toHaveBeenCalledTimes(2);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('is lost after half a heartbeat or more while events are sent, but not if something came through meanwhile', () => {
+    const variables: Record<string, string> = { sse_heartbeat: '10s' };
+    const { response } = open(variables);
+    const seconds = (count: number, segments: string) => {
+      variables.tcpinfo_snd_cwnd = segments;
+      for (let i = 0; i < count && !response.closed; i++) {
+        vi.advanceTimersByTime(1000);
+        response.write('x');
+      }
+      return response.closed;
+    };
+    expect([seconds(4, '1'), seconds(6, '2'), seconds(4, '1'), seconds(8, '1')]).toEqual([
+      false,
+      false,
+      false,
+      true,
+    ]);
   });
 });
