@@ -22,8 +22,8 @@ async function subscribe(
   response: ServerResponse,
   channel: Channel,
 ): Promise<void> {
-  // As njs-sse: text and not JSON, and a heartbeat every 15 s.
-  const session = await createSession(request, response, { serializer: String, keepAlive: 15000 });
+  // As njs-sse: text and not JSON, and a heartbeat every 20 s.
+  const session = await createSession(request, response, { serializer: String, keepAlive: 20000 });
   channel.register(session);
 }
 

@@ -740,10 +740,10 @@ int main(int argc, char **argv) {
     if (source_port && ingest) run_until(after(30), has_source);
 
     run_until(after(settle), 0);
+    memory_of_server(&pss_idle, &rss_idle);
     usage_at idle_start = cpu_now();
     run_until(after(idle), 0);
     usage_at idle_end = cpu_now();
-    memory_of_server(&pss_idle, &rss_idle);
 
     publishing = !ingest && (rate > 0 || window || flood);
     publish_start = clock_now();

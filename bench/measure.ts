@@ -86,9 +86,11 @@ export async function measure(container: Container, system: System, scenario: Sc
     upstream: scenario.upstream ?? false,
   });
   try {
-    const options = loadOptions({ ...scenario.load, pids: server.pids.join(',') });
+    const idle = system.waits && scenario.idleOfWaiting ? { idle: scenario.idleOfWaiting } : {};
+    const load = { ...scenario.load, ...idle };
+    const options = loadOptions({ ...load, pids: server.pids.join(',') });
     const command = `taskset -c ${cores - 1} /bench/load ${options}`;
-    measured.load = JSON.parse(await container.sh(command, OVERHEAD_SECONDS + duration(scenario)));
+    measured.load = JSON.parse(await container.sh(command, OVERHEAD_SECONDS + duration(load)));
   } catch (error) {
     measured.errors.push(String(error));
   } finally {
@@ -125,7 +127,7 @@ export function loadOptions(options: Record<string, string | number>): string {
 }
 
 /** How long the phases of a scenario take together, in seconds, without connecting. */
-export function duration({ load }: Scenario): number {
+export function duration(load: Scenario['load']): number {
   return ['settle', 'idle', 'warmup', 'seconds', 'drain']
     .map((phase) => Number(load[phase] ?? 0))
     .reduce((sum, seconds) => sum + seconds, 0);

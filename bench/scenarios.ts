@@ -12,6 +12,8 @@ export interface Scenario {
   upstream?: boolean;
   /** Options of bench/load.c. */
   load: Record<string, string | number>;
+  /** How long to be idle where subscribers wait, if not as long as elsewhere: a whole round of what they do. */
+  idleOfWaiting?: number;
   figures: Figure[];
   appliesTo?: (system: System) => boolean;
   /** The scenario of this name is the same without what is measured here. */
@@ -31,7 +33,7 @@ export interface Figure {
 
 /** What a resumed client may have missed, at the rates of saturation and soak. */
 const LONG_HISTORY = 1000;
-/** njs-sse looks less and less often for 6.4 s; what is idle is measured after that. */
+/** njs-sse looks less and less often for 6.4 s; what is idle is measured after that, for one round of heartbeats at least. */
 const SETTLE = 15;
 
 const memory: Figure = {
@@ -47,6 +49,13 @@ const idleCpu: Figure = {
   better: 'less',
   value: (result) => result.idle?.server,
   isPlotted: true,
+};
+const growth: Figure = {
+  name: 'growth while nothing happens',
+  unit: 'KB a minute',
+  better: 'less',
+  value: (result) =>
+    result.idle && ((result.pssAfter - result.pssIdle) / result.subscribers / result.idle.seconds) * 60,
 };
 const p50: Figure = latency('p50', true);
 const p99: Figure = latency('p99', true);
@@ -124,7 +133,7 @@ export function fullScenarios(): Scenario[] {
     idleOnly(15000, 1, 1),
     idleOnly(5000, 5000, 1),
     ...[1, 10, 100].flatMap((rate) =>
-      [1, 100, 1000, 5000].map((subscribers) => steady(subscribers, rate, 1, rate === 1 ? 30 : 10)),
+      [1, 100, 1000, 5000].map((subscribers) => steady(subscribers, rate, 1, rate === 1 ? 20 : 10)),
     ),
     anyChannel(5000, 1, { warmup: 2, seconds: 15 }),
     saturation(1, 10),
@@ -171,8 +180,9 @@ function idleOnly(subscribers: number, channels: number, workers: number): Scena
   return {
     name: `${thousands(subscribers)} idle subscribers${on}${twoWorkers(workers)}`,
     workers,
-    load: { subscribers, channels, settle: SETTLE, idle: 120 },
-    figures: [memory, idleCpu],
+    load: { subscribers, channels, settle: SETTLE, idle: 20, drain: 0.1 },
+    idleOfWaiting: 120,
+    figures: [memory, growth, idleCpu],
   };
 }
 

@@ -8,6 +8,8 @@ export interface System {
   isNjs: boolean;
   /** Whether it can use more than one worker. */
   hasWorkers: boolean;
+  /** Whether its idle subscribers do nothing for up to two minutes. */
+  waits: boolean;
   start(container: Container, setup: Setup): Promise<Running>;
 }
 
@@ -39,6 +41,7 @@ const nchan: System = {
   key: 'nchan',
   isNjs: false,
   hasWorkers: true,
+  waits: false,
   start: (container, setup) => startNginx(container, setup, nchanConfig(setup)),
 };
 
@@ -47,6 +50,7 @@ const betterSse: System = {
   key: 'better-sse',
   isNjs: false,
   hasWorkers: false,
+  waits: false,
   start: startNode,
 };
 
@@ -66,6 +70,7 @@ function njsSse(engine: 'qjs' | 'njs', doorbell: boolean): System {
     key: `${engine}${doorbell ? '+doorbell' : ''}`,
     isNjs: true,
     hasWorkers: true,
+    waits: doorbell,
     start: (container, setup) => startNginx(container, setup, njsConfig(setup, engine, doorbell)),
   };
 }

@@ -25,7 +25,7 @@ const A_WAIT = 2500;
 /** Beside the text itself. */
 const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
 /** Two writes and two timers. */
-const A_BEAT = 1200;
+const A_BEAT = njs.engine === 'QuickJS' ? 560 : 850;
 
 /** The client whose stream was ended by us should not wait for `$sse_retry`, nor come with all others at once. */
 const RESUME_WITHIN = 500;
