@@ -21,7 +21,7 @@ import { sizeSetting, timeSetting } from './nginx/settings.ts';
 
 /** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
 const A_LOOK = njs.engine === 'QuickJS' ? 210 : 320;
-const A_WAIT = 2500;
+const A_WAIT = njs.engine === 'QuickJS' ? 3000 : 6000;
 /** Beside the text itself. */
 const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
 /** Two writes and two timers. */
