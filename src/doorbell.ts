@@ -1,20 +1,27 @@
+import { createAnswered } from './doorbell/answered.ts';
 import { createBells } from './doorbell/bells.ts';
 import { notFound, parseQuestion, type Question } from './doorbell/dns.ts';
 
-/** So many answers fit into the buffer of the socket that asked, whose worker reads them only when we are done. */
+/** So many answers fit into the buffer of the socket that asked, whose worker reads them when we are done. */
 const AT_ONCE = 100;
+/** In milliseconds. After 0 it would not read before the next portion. */
+const PAUSE = 1;
 
 /**
  * js_filter of a stream server, `listen ... udp`: answers the questions by which requests wait for events
  * (docs/ARCHITECTURE.md, "Waiting"). All that a worker asks in one location comes from one socket, and so meets in one session.
  */
 function answer(s: NginxStreamRequest): void {
+  const answered = createAnswered();
   let due: Question[] = [];
-  const bells = createBells<Question>((question) => due.push(question));
+  const bells = createBells<Question>((question) => {
+    answered.add(keyOf(question));
+    due.push(question);
+  });
   s.on('upstream', (data) => {
     const question = parseQuestion(data as Buffer);
     const isIdle = due.length === 0;
-    if (question) {
+    if (question && !answered.has(keyOf(question))) {
       bells.ask(question.name, question);
       if (isIdle) {
         send();
@@ -28,9 +35,14 @@ function answer(s: NginxStreamRequest): void {
     }
     due = due.slice(AT_ONCE);
     if (due.length > 0) {
-      setTimeout(send, 0);
+      setTimeout(send, PAUSE);
     }
   }
+}
+
+/** A repetition has the same id. */
+function keyOf({ id, name }: Question): string {
+  return `${id} ${name}`;
 }
 
 export default { answer };

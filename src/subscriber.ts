@@ -191,7 +191,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
     grown += A_BEAT;
     keepReader(reader, now);
     findOutIfLeaving(now);
-    if (isWaiting && (isUnsettled(reader) || !mayWait(now))) {
+    if (isWaiting && (isUnsettled(reader) || !mayWait(now) || grown > budget || now > end)) {
       look();
     }
   }

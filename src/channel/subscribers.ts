@@ -14,7 +14,7 @@ export interface Lease {
   window: number;
 }
 
-/** Takes a lease, or keeps it: to be called about once in a window, at the time `now`. */
+/** Takes a lease, or keeps it: to be called more often than once in a window, at the time `now`. */
 export function renewLease(lease: Lease, now: number): void {
   const window = (now - (now % WINDOW)) / WINDOW;
   if (window !== lease.window) {

@@ -10,7 +10,8 @@ const PATIENCE = 32;
 const MAX_BELLS = 20;
 /** nginx walks through all who wait for one name whenever one of them is added or gives up. */
 const CROWD = 32;
-const MAX_CROWDS = 1000;
+/** All that an event wakes wait anew at once, and the doorbell's socket has to hold all their questions. */
+const MAX_CROWDS = 100;
 
 /**
  * How long to wait before the next look, in milliseconds: `poll` while events flow, up to ten times that after a

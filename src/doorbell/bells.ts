@@ -2,20 +2,27 @@
  * The bells of one worker's location: who waits for them, and what rang. A name is
  *
  * - `<bell>-<number>[.<bell>-<number>...].wait<crowd>.sse`: answered when one of the bells has a higher number;
- * - `<bell>-<number>.ring.sse`: the bell has this number now; answered at once;
+ * - `<bell>-<number>.ring<attempt>.sse`: the bell has this number now; answered at once;
  * - `all.ring.sse`: from now on all who wait are answered, because their worker is about to leave.
  */
 export interface Bells<Asked> {
   ask(name: string, asked: Asked): void;
 }
 
+/** nginx repeats a question every 5 s for as long as somebody waits, and logs an answer that nobody waits for as an error. */
+const FORGET_AFTER = 12000;
+/** How many questions are held before those to forget are looked for. */
+const SWEEP = 1000;
+
 interface Waiting<Asked> {
   name: string;
+  /** When it was asked, in milliseconds. */
+  time: number;
   bells: [bell: string, number: number][];
   asked: Asked;
 }
 
-const NAME = /^((?:[0-9]+-[0-9a-z]+\.)+|all\.)(wait[0-9]*|ring)\.sse$/;
+const NAME = /^((?:[0-9]+-[0-9a-z]+\.)+|all\.)(wait|ring)[0-9]*\.sse$/;
 
 /** @param answer is called once for each question, at the latest when it is asked again. */
 export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked> {
@@ -25,6 +32,7 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
   /** The names that wait for each bell. */
   const namesOf = new Map<string, Set<string>>();
   let nobodyWaits = false;
+  let sweepAt = SWEEP;
 
   return { ask };
 
@@ -47,9 +55,9 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
         }
       }
     } else if (nobodyWaits || bells.some(([bell, number]) => (numbers.get(bell) ?? 0) > number)) {
-      release({ name, bells, asked });
+      answer(asked);
     } else {
-      hold({ name, bells, asked });
+      hold({ name, time: Date.now(), bells, asked });
     }
   }
 
@@ -64,6 +72,10 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
   }
 
   function hold(held: Waiting<Asked>): void {
+    if (waiting.size >= sweepAt) {
+      [...waiting.values()].filter(isForgotten).forEach(release);
+      sweepAt = Math.max(SWEEP, 2 * waiting.size);
+    }
     waiting.set(held.name, held);
     for (const [bell] of held.bells) {
       if (!namesOf.has(bell)) {
@@ -73,13 +85,19 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
     }
   }
 
-  function release({ name, bells, asked }: Waiting<Asked>): void {
-    waiting.delete(name);
-    for (const [bell] of bells) {
-      namesOf.get(bell)?.delete(name);
+  function release(held: Waiting<Asked>): void {
+    waiting.delete(held.name);
+    for (const [bell] of held.bells) {
+      namesOf.get(bell)?.delete(held.name);
     }
-    answer(asked);
+    if (!isForgotten(held)) {
+      answer(held.asked);
+    }
   }
+}
+
+function isForgotten({ time }: Waiting<unknown>): boolean {
+  return Date.now() - time > FORGET_AFTER;
 }
 
 function parseBells(text: string): [string, number][] {

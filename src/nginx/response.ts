@@ -18,7 +18,10 @@ const byteLength = Buffer.byteLength;
 
 /** Of a write of some hundred bytes, what chunked encoding adds. */
 const CHUNK_HEADER = 6;
-const LONGEST_PAUSE = 30000;
+/** Two of them are less than a window of leases (channel/subscribers.ts). */
+const LONGEST_PAUSE = 25000;
+/** TCP has sent a segment five times in these milliseconds. */
+const LOST_AFTER = 5000;
 
 /**
  * Starts an event stream, and keeps it alive: whenever nothing else went out for half of `$sse_heartbeat` (default
@@ -27,7 +30,7 @@ const LONGEST_PAUSE = 30000;
  * client is told to reconnect after `$sse_retry` (default 2s). One that leaves more than `$sse_backlog` (default 1m)
  * unread is cut off after a write, and may resume. To a HEAD request nothing but the header is sent.
  *
- * @param onBeat gets called with every second half of a comment, when the client has left, and about once a minute at least.
+ * @param onBeat gets called with every second half of a comment, when the client has left, and more often than once a minute.
  * @throws SettingError for a wrong setting; nothing was sent then.
  */
 export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStreamResponse {
@@ -45,6 +48,8 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
   let isHalf = false;
   /** Since when the client has acknowledged nothing, at least; 0 if it has. */
   let stuckSince = 0;
+  /** The round trip then. */
+  let stuckAt = '';
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   r.status = 200;
@@ -115,13 +120,16 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
     const silence = time - lastWrite;
     const isDue = silence >= enough;
     timer = undefined;
-    isHalf = isDue && !isHalf;
-    if (!isHalf && isLost(time)) {
+    if (isDue) {
+      isHalf = !isHalf;
+    }
+    const isWhole = !isDue || !isHalf;
+    if ((isWhole || stuckSince > 0) && isLost(time)) {
       close();
     } else if (isDue) {
       write(isHalf ? ':\n' : '\n');
     }
-    if (!isHalf || response.closed) {
+    if (isWhole || response.closed) {
       onBeat();
     }
     if (!response.closed) {
@@ -132,10 +140,19 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
 
   /**
    * When TCP has sent something again after a timeout, its congestion window is one segment, until the client acknowledges
-   * something. Nothing else here tells that it has vanished: what is sent to it is taken by the kernel for a quarter of an hour.
+   * something, which is also a new measure of the round trip. Nothing else here tells that it has vanished: what is sent to it
+   * is taken by the kernel for a quarter of an hour.
    */
   function isLost(time: number): boolean {
-    stuckSince = variables.tcpinfo_snd_cwnd === '1' ? stuckSince || lastWrite : 0;
-    return stuckSince > 0 && time - stuckSince >= enough;
+    if (variables.tcpinfo_snd_cwnd !== '1') {
+      stuckSince = 0;
+      return false;
+    }
+    const roundTrip = variables.tcpinfo_rtt + '-' + variables.tcpinfo_rttvar;
+    if (stuckSince === 0 || roundTrip !== stuckAt) {
+      stuckSince = lastWrite;
+      stuckAt = roundTrip;
+    }
+    return time - stuckSince >= (enough < LOST_AFTER ? LOST_AFTER : enough);
   }
 }

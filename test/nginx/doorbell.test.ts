@@ -3,7 +3,8 @@ import { eventually, open, publish, type Stream, send } from './client.ts';
 import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { type SseServer, startSseServer } from './sse-server.ts';
 
-/** Who polls so rarely receives nothing within a test, unless the doorbell rings. */
+/** Who polls so rarely receives nothing unless the doorbell rings, until it looks by itself after 25 s. */
+const BEFORE_IT_LOOKS = 20000;
 const NO_POLLING = `location /quiet/ {
   set $sse_poll 10m;
   set $sse_heartbeat 10m;
@@ -51,7 +52,7 @@ describe.each(engines)('doorbell (%s)', (engine) => {
     return streams;
   }
 
-  test('wakes the subscribers of both workers, again and again', async () => {
+  test('wakes the subscribers of both workers, again and again', { timeout: BEFORE_IT_LOOKS }, async () => {
     const streams = await onBothWorkers('/quiet/often');
     for (let i = 1; i <= 4; i++) {
       await publish(nginx, 'often', String(i));
@@ -88,7 +89,7 @@ describe.each(engines)('doorbell (%s)', (engine) => {
     }
   });
 
-  test('wakes for the events of an upstream', async () => {
+  test('wakes for the events of an upstream', { timeout: BEFORE_IT_LOOKS }, async () => {
     await eventually(
       async () => upstream.open().length,
       (length) => length === 1,
@@ -99,7 +100,7 @@ describe.each(engines)('doorbell (%s)', (engine) => {
     stream.leave();
   });
 
-  test('wakes when the channel is deleted', async () => {
+  test('wakes when the channel is deleted', { timeout: BEFORE_IT_LOOKS }, async () => {
     const stream = await open(nginx, '/quiet/deleted');
     await publish(nginx, 'deleted', 'x');
     await stream.untilEvents(1);
@@ -134,7 +135,7 @@ describe.each(engines)('doorbell (%s)', (engine) => {
     expect(outside).toMatch(/^[1-9]\n0\n$/);
   });
 
-  test('heals when the worker that held the questions was killed', async () => {
+  test('heals when the worker that held the questions was killed', { timeout: BEFORE_IT_LOOKS }, async () => {
     const streams = await onBothWorkers('/quiet/healing');
     for (let i = 1; i <= 2; i++) {
       const killed = streams.find(({ closed }) => !closed)!.headers['x-worker'];

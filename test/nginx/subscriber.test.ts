@@ -13,7 +13,7 @@ describe.each(engines)('subscriber location (%s)', (engine) => {
       server: `${PUBLISH_AND_SUBSCRIBE}
         location /fast/ { set $sse_heartbeat 100ms; set $sse_retry 7s; include sse/subscriber.conf; }
         location /still/ { set $sse_heartbeat 1h; include sse/subscriber.conf; }
-        location /slow/ { set $sse_heartbeat 16s; include sse/subscriber.conf; }
+        location /slow/ { set $sse_heartbeat 25s; include sse/subscriber.conf; }
         location /three/ { allow all; set $sse_history 3; include sse/publisher.conf; }
         location /brief/ { allow all; set $sse_ttl 1s; include sse/publisher.conf; }
         location /any/ { set $sse_origins *; include sse/subscriber.conf; }

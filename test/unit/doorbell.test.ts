@@ -50,6 +50,24 @@ describe('bells', () => {
     expect(ask('3-1.ring.sse', 'late')).toEqual(['late']);
   });
 
+  test('a question that is not repeated is forgotten: nobody waits for its answer any more', () => {
+    vi.useFakeTimers();
+    const ask = bells();
+    ask('7-0.wait.sse', 'left');
+    ask('7-0.wait1.sse', 'there');
+    vi.advanceTimersByTime(10000);
+    ask('7-0.wait1.sse', 'still there');
+    vi.advanceTimersByTime(10000);
+    expect(ask('7-1.ring.sse', 'ring')).toEqual(['ring', 'still there']);
+    for (let i = 0; i < 1000; i++) {
+      ask(`8-0.wait${i}.sse`);
+    }
+    vi.advanceTimersByTime(20000);
+    ask('8-0.wait1000.sse');
+    expect(ask('8-1.ring.sse', 'ring')).toEqual(['ring', '8-0.wait1000.sse']);
+    vi.useRealTimers();
+  });
+
   test('when the worker leaves, all are answered, now and later', () => {
     const ask = bells();
     ask('1-0.wait.sse', 'one');
@@ -155,9 +173,17 @@ describe('questions', () => {
     names.forEach(query);
     expect(sent).toEqual([]);
     query('1-1.ring.sse');
+    vi.advanceTimersByTime(0);
     expect(sent).toHaveLength(100);
+    vi.advanceTimersByTime(1);
+    expect(sent).toHaveLength(200);
+    // Those that cross their answers are no new questions; later ones are, for the answers were lost.
+    names.forEach(query);
     vi.runAllTimers();
-    expect(sent).toEqual(['1-1.ring.sse', ...names]);
+    expect(sent.splice(0)).toEqual(['1-1.ring.sse', ...names]);
+    vi.advanceTimersByTime(5000);
+    query(names[7]!);
+    expect(sent).toEqual([names[7]]);
     vi.useRealTimers();
   });
 

@@ -79,19 +79,20 @@ describe('a client that acknowledges nothing', () => {
   test('is lost after half a heartbeat or more while events are sent, but not if something came through meanwhile', () => {
     const variables: Record<string, string> = { sse_heartbeat: '10s' };
     const { response } = open(variables);
-    const seconds = (count: number, segments: string) => {
-      variables.tcpinfo_snd_cwnd = segments;
+    const seconds = (count: number, segments: string, roundTrip = '50') => {
+      Object.assign(variables, { tcpinfo_snd_cwnd: segments, tcpinfo_rtt: roundTrip });
       for (let i = 0; i < count && !response.closed; i++) {
         vi.advanceTimersByTime(1000);
         response.write('x');
       }
       return response.closed;
     };
-    expect([seconds(4, '1'), seconds(6, '2'), seconds(4, '1'), seconds(8, '1')]).toEqual([
-      false,
-      false,
-      false,
-      true,
-    ]);
+    expect([
+      seconds(6, '1'),
+      seconds(5, '2'),
+      seconds(5, '1'),
+      seconds(4, '1', '60'),
+      seconds(6, '1', '60'),
+    ]).toEqual([false, false, false, false, true]);
   });
 });
