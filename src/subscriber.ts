@@ -94,6 +94,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   let isBusy = false;
   let isLarge = false;
   let isWaiting = false;
+  let isQuiet = false;
   let key = '';
   let place = 0;
   let delay = 0;
@@ -126,7 +127,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
       let mark: string;
       let text: string;
       do {
-        mark = hasDoorbell && mayWait(now) ? markBells(reader) : '';
+        mark = hasDoorbell && mayWait(now) ? markBells(reader, isQuiet) : '';
         text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader);
         grown += A_LOOK;
         if (text !== '') {
@@ -135,6 +136,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
           isLarge = text.length > REPLAY_AHEAD / 2;
           isBusy = hasReceived && now - lastEvent < BUSY;
           hasReceived = true;
+          isQuiet = false;
           lastEvent = now;
         }
       } while (text !== '' && mark !== '' && !isLarge);
@@ -164,6 +166,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
         const mine = turn;
         grown += A_WAIT;
         isWaiting = true;
+        isQuiet = true;
         waitForBells(mark, () => {
           if (mine === turn) {
             look();

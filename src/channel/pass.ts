@@ -12,8 +12,8 @@ const OVERLAP = 1000;
 /** How long a ring may go without its note, which is written after it; and how far notes may be out of order. */
 const PATIENCE = 100;
 /** A ring that is not answered after this time in milliseconds was lost. nginx itself would repeat it after five seconds. */
-const ANSWERED_WITHIN = 100;
-const ATTEMPTS = 5;
+const ANSWERED_WITHIN = 1000;
+const ATTEMPTS = 3;
 /** Of so many looks, one looks whether the worker is about to leave. */
 const LOOKS = 50;
 /** A worker that has not said for so long that it serves may be leaving, which this run is the last one to find out. */

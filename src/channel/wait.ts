@@ -10,7 +10,8 @@ const PATIENCE = 32;
 const MAX_BELLS = 20;
 /** nginx walks through all who wait for one name whenever one of them is added or gives up. */
 const CROWD = 32;
-/** All that an event wakes wait anew at once, and the doorbell's socket has to hold all their questions. */
+/** But all that an event wakes wait anew at once, and nginx reads one question for the doorbell in each turn of its event loop. */
+const BUSY_CROWD = 5000;
 const MAX_CROWDS = 100;
 
 /**
@@ -29,16 +30,16 @@ export function canWait(reader: Reader): boolean {
 
 /**
  * Marks the bells of all channels. Read after that; if there is nothing, wait with `waitForBells`.
+ * @param isQuiet whether nothing came since the last wait.
  * @returns the name to wait for.
  */
-export function markBells(reader: Reader): string {
+export function markBells(reader: Reader, isQuiet: boolean): string {
   const bells: string[] = [];
   for (let i = 0; i < reader.cursors.length; i++) {
     bells.push(markBell(Number.parseInt(reader.cursors[i]!.epoch, 36)));
   }
-  const subscribers = countLeases(reader.cursors[0]!);
-  const crowd =
-    subscribers > CROWD ? Math.floor(Math.random() * Math.min(subscribers / CROWD, MAX_CROWDS)) : 0;
+  const crowds = countLeases(reader.cursors[0]!) / (isQuiet ? CROWD : BUSY_CROWD);
+  const crowd = crowds > 1 ? Math.floor(Math.random() * Math.min(crowds, MAX_CROWDS)) : 0;
   return (bells.length > 1 ? bells.join('.') : bells[0]!) + '.wait' + (crowd || '') + '.sse';
 }
 
