@@ -164,7 +164,7 @@ http {
             nchan_subscriber eventsource;
             nchan_channel_id $1;
             nchan_subscriber_first_message newest;
-            nchan_eventsource_ping_interval 20;
+            nchan_eventsource_ping_interval 30;
         }
     }
 }

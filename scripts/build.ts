@@ -5,7 +5,7 @@ import { build } from 'esbuild';
 import { root } from './paths.ts';
 
 /** These have to run on both engines, so the build fails on syntax that the njs engine lacks. */
-const BOTH_ENGINES = ['publisher', 'stream', 'subscriber'];
+const BOTH_ENGINES = ['doorbell-ring', 'publisher', 'stream', 'subscriber'];
 const SUBSCRIBER_LIMIT = 12 * 1024;
 /** Names of properties that no script outside the subscriber's bundle, nor nginx, ever sees. */
 const SUBSCRIBER_OWN = /^(cursors|lastKey|phase|searched|place|epoch|upTo|since|closed|backlog)$/;

@@ -1,6 +1,7 @@
 import { createAnswered } from './doorbell/answered.ts';
 import { createBells } from './doorbell/bells.ts';
 import { notFound, parseQuestion, type Question } from './doorbell/dns.ts';
+import { parseRing } from './doorbell/numbers.ts';
 
 /** So many answers fit into the buffer of the socket that asked, whose worker reads them when we are done. */
 const AT_ONCE = 100;
@@ -9,7 +10,8 @@ const PAUSE = 1;
 
 /**
  * js_filter of a stream server, `listen ... udp`: answers the questions by which requests wait for events
- * (docs/ARCHITECTURE.md, "Waiting"). All that a worker asks in one location comes from one socket, and so meets in one session.
+ * (docs/ARCHITECTURE.md, "Waiting"). All that a worker asks in one location comes from one socket, and so meets in one
+ * session. From the session's upstream come the rings.
  */
 function answer(s: NginxStreamRequest): void {
   const answered = createAnswered();
@@ -20,14 +22,24 @@ function answer(s: NginxStreamRequest): void {
   });
   s.on('upstream', (data) => {
     const question = parseQuestion(data as Buffer);
-    const isIdle = due.length === 0;
     if (question && !answered.has(keyOf(question))) {
-      bells.ask(question.name, question);
-      if (isIdle) {
-        send();
-      }
+      sendAfter(() => bells.ask(question.name, question));
     }
   });
+  s.on('downstream', (data) => {
+    const ring = parseRing((data as Buffer).toString());
+    if (ring) {
+      sendAfter(() => bells.ring(ring.bell, ring.number));
+    }
+  });
+
+  function sendAfter(change: () => void): void {
+    const isIdle = due.length === 0;
+    change();
+    if (isIdle) {
+      send();
+    }
+  }
 
   function send(): void {
     for (const question of due.slice(0, AT_ONCE)) {

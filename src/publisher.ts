@@ -1,6 +1,7 @@
 import { type Appended, append } from './channel/append.ts';
 import { channelState, deleteChannel, findChannel, idAt, lastPlace } from './channel/channel.ts';
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
+import { passRingsOn } from './channel/ring.ts';
 import { countSubscribers } from './channel/subscribers.ts';
 import { isZoneFull, requireZones } from './channel/zones.ts';
 import { isEventStream } from './event-stream/media-type.ts';
@@ -8,6 +9,8 @@ import { createParser } from './event-stream/parse.ts';
 import { fitsOneLine, type ServerEvent } from './event-stream/serialize.ts';
 import { answerJson, guarded, refuse } from './nginx/answer.ts';
 import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
+
+passRingsOn();
 
 const METHODS = 'GET, HEAD, POST, DELETE';
 const BAD_LINE = 'an id or a type cannot have NUL, CR or LF';

@@ -1,6 +1,7 @@
 import { append } from './channel/append.ts';
 import { findChannel, idOf, lastPlace, logKey } from './channel/channel.ts';
-import { isZoneFull, log, requireZones } from './channel/zones.ts';
+import { announceNotes } from './channel/ring.ts';
+import { counts, isZoneFull, log, requireZones } from './channel/zones.ts';
 import { isEventStream } from './event-stream/media-type.ts';
 import { createParser, type Parser } from './event-stream/parse.ts';
 import { innerKey, innerZone } from './nginx/inner.ts';
@@ -219,4 +220,11 @@ function take({ name, channel, number, state, parser }: Connection, data: Buffer
   return state.problem === '';
 }
 
-export default { follow, allowed, header, body };
+/** js_periodic, once a minute: an upstream's events come to body filters, which cannot pass a ring on. */
+function announce(): void {
+  if (counts) {
+    announceNotes();
+  }
+}
+
+export default { follow, announce, allowed, header, body };

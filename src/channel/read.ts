@@ -41,7 +41,7 @@ export function openReader(channels: string[], start: Start): Reader {
   return reader;
 }
 
-/** Keeps a reader counted as a subscriber: to be called more often than once a minute, at the time `now`. */
+/** Keeps a reader counted as a subscriber: to be called more often than once in 90 seconds, at the time `now`. */
 export function keepReader(reader: Reader, now: number): void {
   try {
     for (let i = 0; i < reader.cursors.length; i++) {

@@ -4,7 +4,7 @@ import { counts } from './zones.ts';
  * How those who wait for events hear of them, if the doorbell is configured (docs/ARCHITECTURE.md, "Waiting").
  *
  * Channels share 1024 bells. Who is about to wait leaves a mark at the bell, and takes its number; who appends an
- * event then takes the mark away, raises the number and notes that the bell rang. Without a mark nothing is to do.
+ * event then takes the mark away, raises the number and rings. Without a mark nothing is to do.
  */
 
 const BELLS = 1024;
@@ -13,6 +13,8 @@ const NOTES = 4096;
 const KEEP_MARK = 600000;
 const KEEP_NUMBER = 30 * 86400000;
 const RINGS = 'rings';
+const NOTING = 'noting';
+const KEEP_NOTING = 150000;
 
 /** Leaves a mark at the bell of a channel's epoch: as consecutive numbers they share the bells evenly. */
 export function markBell(epoch: number): string {
@@ -26,18 +28,37 @@ export function bellName(bell: number): string {
   return bell + '-' + (counts.get('bell.' + bell) || 0).toString(36);
 }
 
-/** To be called when something has happened in the channel of this epoch. */
+/**
+ * To be called when something has happened in the channel of this epoch. Throws nothing: should a zone be full, those who
+ * wait look by themselves at their next heartbeat.
+ */
 export function ringBell(epoch: number): void {
   const bell = epoch % BELLS;
   try {
     if (counts.pop('mark.' + bell) !== undefined) {
       counts.incr('bell.' + bell, 1, 0, KEEP_NUMBER);
-      const ring = counts.incr(RINGS, 1, 0, KEEP_NUMBER);
-      counts.set('ring.' + (ring % NOTES), Date.now() * BELLS + bell, KEEP_MARK);
+      passOn(bell);
     }
-  } catch {
-    // The zone is full. Those who wait look by themselves at their next heartbeat.
-  }
+  } catch {}
+}
+
+let passOn = noteRing;
+
+/** From now on this script passes its rings on by itself, to all workers: its location has the resolver for that. */
+export function passRingsOn(): void {
+  passOn = (bell) => resolveRing(bellName(bell));
+}
+
+/** @param bell with its number, or `all`. */
+export function resolveRing(bell: string): void {
+  const ignore = () => {};
+  ngx.fetch('http://' + bell + '.ring.sse/').then(ignore, ignore);
+}
+
+/** For the workers to find. */
+function noteRing(bell: number): void {
+  const ring = counts.incr(RINGS, 1, 0, KEEP_NUMBER);
+  counts.set('ring.' + (ring % NOTES), Date.now() * BELLS + bell, KEEP_MARK);
 }
 
 export function lastRing(): number {
@@ -48,4 +69,14 @@ export function lastRing(): number {
 export function noteOf(ring: number): { bell: number; time: number } | undefined {
   const note = counts.get('ring.' + (ring % NOTES));
   return note === undefined ? undefined : { bell: note % BELLS, time: Math.floor(note / BELLS) };
+}
+
+/** To be called at least once a minute where scripts run that append events but cannot pass rings on. */
+export function announceNotes(): void {
+  counts.set(NOTING, 1, KEEP_NOTING);
+}
+
+/** Whether rings may be noted at any moment. */
+export function expectsNotes(): boolean {
+  return counts.get(NOTING) !== undefined;
 }

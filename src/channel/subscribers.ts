@@ -5,7 +5,7 @@ import { counts } from './zones.ts';
  * next window when that begins; a count is the sum over the current window and the one before. The leases of
  * a worker that was killed are never returned, but nobody moves them, so they count for two windows at the most.
  */
-const WINDOW = 60000;
+const WINDOW = 90000;
 const KEEP = 3 * WINDOW;
 
 export interface Lease {
@@ -38,7 +38,7 @@ export function countSubscribers(epoch: string): number {
   return (now > 0 ? now : 0) + (before > 0 ? before : 0);
 }
 
-/** How many have moved their leases to the window in which this one is: right in the second half of the minute, too few in the first. */
+/** How many have moved their leases to the window in which this one is: right towards its end, too few before. */
 export function countLeases(lease: Lease): number {
   return counts.get(key(lease.epoch, lease.window)) || 0;
 }

@@ -1,12 +1,15 @@
+import { numbers, parseBell, parseRing, type Ring, setNumber } from './numbers.ts';
+
 /**
  * The bells of one worker's location: who waits for them, and what rang. A name is
  *
  * - `<bell>-<number>[.<bell>-<number>...].wait<crowd>.sse`: answered when one of the bells has a higher number;
- * - `<bell>-<number>.ring<attempt>.sse`: the bell has this number now; answered at once;
+ * - `<bell>-<number>.ring.sse`: the bell has this number now; answered at once;
  * - `all.ring.sse`: from now on all who wait are answered, because their worker is about to leave.
  */
 export interface Bells<Asked> {
   ask(name: string, asked: Asked): void;
+  ring(bell: string, number: number): void;
 }
 
 /** nginx repeats a question every 5 s for as long as somebody waits, and logs an answer that nobody waits for as an error. */
@@ -18,15 +21,15 @@ interface Waiting<Asked> {
   name: string;
   /** When it was asked, in milliseconds. */
   time: number;
-  bells: [bell: string, number: number][];
+  bells: Ring[];
   asked: Asked;
 }
 
-const NAME = /^((?:[0-9]+-[0-9a-z]+\.)+|all\.)(wait|ring)[0-9]*\.sse$/;
+const WAIT = /^((?:[0-9]+-[0-9a-z]+\.)+)wait[0-9]*\.sse$/;
+const ALL = 'all.ring.sse';
 
 /** @param answer is called once for each question, at the latest when it is asked again. */
 export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked> {
-  const numbers = new Map<string, number>();
   /** By name. A question that is held is asked again and again, and only the latest is to be answered. */
   const waiting = new Map<string, Waiting<Asked>>();
   /** The names that wait for each bell. */
@@ -34,38 +37,40 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
   let nobodyWaits = false;
   let sweepAt = SWEEP;
 
-  return { ask };
+  return { ask, ring };
 
   function ask(name: string, asked: Asked): void {
-    const match = NAME.exec(name);
-    if (!match) {
+    const held = waiting.get(name) ?? parseWait(name, asked);
+    if (held) {
+      held.asked = asked;
+      held.time = Date.now();
+      if (nobodyWaits || held.bells.some(isOver)) {
+        release(held);
+      } else {
+        hold(held);
+      }
       return;
     }
-    const bells = parseBells(match[1]!);
-    if (match[2] === 'ring') {
+    const rung = parseRing(name);
+    if (rung) {
       answer(asked);
-      if (match[1] === 'all.') {
-        nobodyWaits = true;
-        for (const held of [...waiting.values()]) {
-          release(held);
-        }
-      } else {
-        for (const [bell, number] of bells) {
-          ring(bell, number);
-        }
-      }
-    } else if (nobodyWaits || bells.some(([bell, number]) => (numbers.get(bell) ?? 0) > number)) {
+      setNumber(rung);
+      ring(rung.bell, rung.number);
+    } else if (name === ALL) {
       answer(asked);
-    } else {
-      hold({ name, time: Date.now(), bells, asked });
+      nobodyWaits = true;
+      [...waiting.values()].forEach(release);
     }
   }
 
+  function isOver({ bell, number }: Ring): boolean {
+    return (numbers.get(bell) ?? 0) > number;
+  }
+
   function ring(bell: string, number: number): void {
-    numbers.set(bell, number);
     for (const name of [...(namesOf.get(bell) ?? [])]) {
       const held = waiting.get(name)!;
-      if (held.bells.some(([other, low]) => other === bell && low < number)) {
+      if (held.bells.some((low) => low.bell === bell && low.number < number)) {
         release(held);
       }
     }
@@ -77,7 +82,7 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
       sweepAt = Math.max(SWEEP, 2 * waiting.size);
     }
     waiting.set(held.name, held);
-    for (const [bell] of held.bells) {
+    for (const { bell } of held.bells) {
       if (!namesOf.has(bell)) {
         namesOf.set(bell, new Set());
       }
@@ -87,7 +92,7 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
 
   function release(held: Waiting<Asked>): void {
     waiting.delete(held.name);
-    for (const [bell] of held.bells) {
+    for (const { bell } of held.bells) {
       namesOf.get(bell)?.delete(held.name);
     }
     if (!isForgotten(held)) {
@@ -100,12 +105,9 @@ function isForgotten({ time }: Waiting<unknown>): boolean {
   return Date.now() - time > FORGET_AFTER;
 }
 
-function parseBells(text: string): [string, number][] {
-  return text
-    .split('.')
-    .filter((part) => part.includes('-'))
-    .map((part) => {
-      const [bell, number] = part.split('-') as [string, string];
-      return [bell, Number.parseInt(number, 36)];
-    });
+function parseWait<Asked>(name: string, asked: Asked): Waiting<Asked> | undefined {
+  const bells = WAIT.exec(name)?.[1];
+  return bells === undefined
+    ? undefined
+    : { name, time: 0, bells: bells.split('.').slice(0, -1).map(parseBell), asked };
 }

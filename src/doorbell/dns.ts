@@ -50,9 +50,9 @@ export function parseQuestion(message: Buffer): Question | undefined {
 }
 
 /** "No such name", in answer to a question. */
-export function notFound({ message }: Question): Buffer {
+export function notFound(question: Question): Buffer {
   const answer = Buffer.alloc(ANSWER);
-  message.copy(answer);
+  question.message.copy(answer);
   answer.writeUInt16BE(NXDOMAIN, 2);
   // No answers, and nothing of what the query may have had beside its question.
   for (let count = 6; count < HEADER; count += 2) {

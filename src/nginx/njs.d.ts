@@ -8,4 +8,6 @@ interface NjsGlobal {
 interface NginxStreamRequest {
   /** Sends to the client, from any handler of a js_filter. */
   sendDownstream(data: NjsStringOrBuffer, options?: NginxStreamSendOptions): void;
+  /** Sends to the upstream. */
+  sendUpstream(data: NjsStringOrBuffer, options?: NginxStreamSendOptions): void;
 }

@@ -19,23 +19,23 @@ const byteLength = Buffer.byteLength;
 /** Of a write of some hundred bytes, what chunked encoding adds. */
 const CHUNK_HEADER = 6;
 /** Two of them are less than a window of leases (channel/subscribers.ts). */
-const LONGEST_PAUSE = 25000;
+const LONGEST_PAUSE = 40000;
 /** TCP has sent a segment five times in these milliseconds. */
 const LOST_AFTER = 5000;
 
 /**
  * Starts an event stream, and keeps it alive: whenever nothing else went out for half of `$sse_heartbeat` (default
- * 40s), half a comment does. A client that left is noticed that way, because the first write after that succeeds and
+ * 60s), half a comment does. A client that left is noticed that way, because the first write after that succeeds and
  * the second, when its reset has come, does not; and one that vanished, by what became of TCP's congestion window. The
  * client is told to reconnect after `$sse_retry` (default 2s). One that leaves more than `$sse_backlog` (default 1m)
  * unread is cut off after a write, and may resume. To a HEAD request nothing but the header is sent.
  *
- * @param onBeat gets called with every second half of a comment, when the client has left, and more often than once a minute.
+ * @param onBeat gets called with every second half of a comment, when the client has left, and more often than once in 90 seconds.
  * @throws SettingError for a wrong setting; nothing was sent then.
  */
 export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStreamResponse {
   const response = { closed: false, write, backlog, close };
-  const half = timeSetting(r, 'sse_heartbeat', 40000, 100) / 2;
+  const half = timeSetting(r, 'sse_heartbeat', 60000, 100) / 2;
   const retry = timeSetting(r, 'sse_retry', 2000, 1);
   const largest = sizeSetting(r, 'sse_backlog', 1048576, 1073741824);
   const wait = Math.min(half, LONGEST_PAUSE);

@@ -188,10 +188,10 @@ describe('leases', () => {
     renewLease(renewed, Date.now());
     renewLease(killed, Date.now());
     expect(countSubscribers('e')).toBe(2);
-    vi.advanceTimersByTime(60000);
+    vi.advanceTimersByTime(90000);
     renewLease(renewed, Date.now());
     expect(countSubscribers('e')).toBe(2);
-    vi.advanceTimersByTime(60000);
+    vi.advanceTimersByTime(90000);
     renewLease(renewed, Date.now());
     expect(countSubscribers('e')).toBe(1);
     returnLease(renewed);

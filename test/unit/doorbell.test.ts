@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { counts } from './zones.ts';
+import { bellNumbers, counts } from './zones.ts';
 
 const { lastRing, markBell, noteOf, ringBell } = await import('../../src/channel/ring.ts');
 const { enter } = await import('../../src/channel/cursor.ts');
@@ -9,6 +9,7 @@ const { createBells } = await import('../../src/doorbell/bells.ts');
 const { notFound, parseQuestion } = await import('../../src/doorbell/dns.ts');
 
 function bells() {
+  bellNumbers.entries.clear();
   const answered: string[] = [];
   const { ask } = createBells<string>((asked) => answered.push(asked));
   /** Asks, and gives what was answered thereupon. */
@@ -160,8 +161,10 @@ describe('questions', () => {
     const sent: string[] = [];
     let ask = (_: Buffer) => {};
     doorbell.answer({
-      on: (_: string, listener: typeof ask) => {
-        ask = listener;
+      on: (event: string, listener: typeof ask) => {
+        if (event === 'upstream') {
+          ask = listener;
+        }
       },
       sendDownstream: (data: Buffer) => sent.push(parseQuestion(asked(data))!.name),
     } as unknown as NginxStreamRequest);

@@ -45,11 +45,12 @@ class NumberDictionary extends Dictionary<number> {
 export const log = new Dictionary<string>();
 export const counts = new NumberDictionary();
 export const batches = new Dictionary<string>();
+export const bellNumbers = new NumberDictionary();
 export const warnings: string[] = [];
 
 Object.assign(globalThis, {
   ngx: {
-    shared: { sse_log: log, sse_count: counts, sse_batch: batches },
+    shared: { sse_log: log, sse_count: counts, sse_batch: batches, sse_bells: bellNumbers },
     WARN: 4,
     log: (_: number, message: string) => warnings.push(message),
   },
