@@ -1,4 +1,4 @@
-import { notFound, parseQuestion } from './doorbell/dns.ts';
+import { parseQuestion } from './doorbell/dns.ts';
 import { parseRing, setNumber } from './doorbell/numbers.ts';
 
 /**
@@ -12,7 +12,7 @@ function ring(s: NginxStreamRequest): void {
     if (rung) {
       setNumber(rung);
       // The longest first: its buffer is kept for the others (doorbell/dns.ts).
-      s.sendDownstream(notFound(question), { flush: true });
+      s.sendDownstream(question.answer, { flush: true });
       s.sendUpstream(question.name, { flush: true });
     }
   });

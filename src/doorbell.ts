@@ -1,12 +1,14 @@
 import { createAnswered } from './doorbell/answered.ts';
 import { createBells } from './doorbell/bells.ts';
-import { notFound, parseQuestion, type Question } from './doorbell/dns.ts';
+import { idOf, parseQuestion, type Question, setId } from './doorbell/dns.ts';
 import { parseRing } from './doorbell/numbers.ts';
 
 /** So many answers fit into the buffer of the socket that asked, whose worker reads them when we are done. */
 const AT_ONCE = 100;
 /** In milliseconds. After 0 it would not read before the next portion. */
 const PAUSE = 1;
+/** nginx repeats each question every five seconds: so many are read only once. */
+const KNOWN = 4000;
 
 /**
  * js_filter of a stream server, `listen ... udp`: answers the questions by which requests wait for events
@@ -15,14 +17,17 @@ const PAUSE = 1;
  */
 function answer(s: NginxStreamRequest): void {
   const answered = createAnswered();
+  const known = new Map<string, Question>();
   let due: Question[] = [];
   const bells = createBells<Question>((question) => {
-    answered.add(keyOf(question));
+    answered.add(keyOf(question.name, question.answer));
     due.push(question);
   });
   s.on('upstream', (data) => {
-    const question = parseQuestion(data as Buffer);
-    if (question && !answered.has(keyOf(question))) {
+    const message = data as Buffer;
+    const question = read(message);
+    if (question && !answered.has(keyOf(question.name, message))) {
+      setId(question.answer, idOf(message));
       sendAfter(() => bells.ask(question.name, question));
     }
   });
@@ -32,6 +37,18 @@ function answer(s: NginxStreamRequest): void {
       sendAfter(() => bells.ring(ring.bell, ring.number));
     }
   });
+
+  function read(message: Buffer): Question | undefined {
+    const key = message.toString('utf8', 2);
+    const question = known.get(key) ?? parseQuestion(message);
+    if (question) {
+      if (known.size >= KNOWN) {
+        known.clear();
+      }
+      known.set(key, question);
+    }
+    return question;
+  }
 
   function sendAfter(change: () => void): void {
     const isIdle = due.length === 0;
@@ -43,7 +60,7 @@ function answer(s: NginxStreamRequest): void {
 
   function send(): void {
     for (const question of due.slice(0, AT_ONCE)) {
-      s.sendDownstream(notFound(question), { flush: true });
+      s.sendDownstream(question.answer, { flush: true });
     }
     due = due.slice(AT_ONCE);
     if (due.length > 0) {
@@ -53,8 +70,8 @@ function answer(s: NginxStreamRequest): void {
 }
 
 /** A repetition has the same id. */
-function keyOf({ id, name }: Question): string {
-  return `${id} ${name}`;
+function keyOf(name: string, message: Buffer): string {
+  return `${idOf(message)} ${name}`;
 }
 
 export default { answer };

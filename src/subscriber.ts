@@ -185,16 +185,18 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   }
 
   /** A wait may last two minutes: what cannot wait that long is looked after here. */
-  function beat(): void {
+  function beat(isWhole: boolean): void {
     if (response.closed) {
       closeReader(reader);
       return;
     }
     const now = Date.now();
-    grown += A_BEAT;
-    keepReader(reader, now);
     findOutIfLeaving(now);
-    if (isWaiting && (isUnsettled(reader) || !mayWait(now) || grown > budget || now > end)) {
+    if (isWhole) {
+      grown += A_BEAT;
+      keepReader(reader, now);
+    }
+    if (isWaiting && (leaving || (isWhole && (isUnsettled(reader) || grown > budget || now > end)))) {
       look();
     }
   }

@@ -12,11 +12,10 @@ const CLASS_IN = 1;
 const NXDOMAIN = 0x8183;
 
 export interface Question {
-  id: number;
   /** In lower case, without the root's dot. */
   name: string;
-  /** The message up to the end of its question. */
-  message: Buffer;
+  /** "No such name", with the id of the message that was read. */
+  answer: Buffer;
 }
 
 /** Returns undefined for a message that is no query with one question for an address. */
@@ -42,17 +41,21 @@ export function parseQuestion(message: Buffer): Question | undefined {
   ) {
     return undefined;
   }
-  return {
-    id: message.readUInt16BE(0),
-    name: labels.join('.').toLowerCase(),
-    message: Buffer.from(message.subarray(0, end)),
-  };
+  return { name: labels.join('.').toLowerCase(), answer: notFound(message.subarray(0, end)) };
 }
 
-/** "No such name", in answer to a question. */
-export function notFound(question: Question): Buffer {
+export function idOf(message: Buffer): number {
+  return message.readUInt16BE(0);
+}
+
+export function setId(message: Buffer, id: number): void {
+  message.writeUInt16BE(id, 0);
+}
+
+/** @param question the message up to the end of its question. */
+function notFound(question: Buffer): Buffer {
   const answer = Buffer.alloc(ANSWER);
-  question.message.copy(answer);
+  question.copy(answer);
   answer.writeUInt16BE(NXDOMAIN, 2);
   // No answers, and nothing of what the query may have had beside its question.
   for (let count = 6; count < HEADER; count += 2) {

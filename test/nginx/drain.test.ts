@@ -5,56 +5,81 @@ import { resuming } from './resuming.ts';
 
 const STREAMS = 40;
 
-describe.each(engines.flatMap((engine) => [false, true].map((doorbell) => ({ engine, doorbell }))))(
-  'after a reload ($engine, doorbell: $doorbell)',
-  ({ engine, doorbell }) => {
-    test('old workers end their streams one by one, leave, and nothing is missing', async () => {
-      const nginx = await startNginx({
-        engine,
-        doorbell,
-        server: `set $sse_history 1000; ${PUBLISH_AND_SUBSCRIBE}`,
-      });
-      const streams = await Promise.all(Array.from({ length: STREAMS }, () => open(nginx, '/events/quiet')));
-      const received: string[] = [];
-      const follower = resuming(nginx, 'busy', (data) => received.push(data));
-      await eventually(
-        () => subscribers(nginx, 'busy'),
-        (count) => count === 1,
-      );
-      const old = await workers(nginx);
-      await nginx.sh('kill -HUP 1');
+const setups = engines.flatMap((engine) => [false, true].map((doorbell) => ({ engine, doorbell })));
 
-      // Some have ended while others have not: that is the spread.
-      let published = 0;
-      await eventually(
-        async () => {
-          await publish(nginx, 'busy', String(++published), { connection: 'close' });
-          return ended(streams);
-        },
-        (count) => count > STREAMS / 10 && count < STREAMS,
-      );
-      await eventually(
-        async () => {
-          await publish(nginx, 'busy', String(++published), { connection: 'close' });
-          return (await workers(nginx)).filter((pid) => old.includes(pid));
-        },
-        (left) => left.length === 0,
-      );
-      expect(ended(streams)).toBe(STREAMS);
-      for (const { text } of streams) {
-        expect(text).toMatch(/\n\nretry: [0-9]{1,3}\n\n$/);
-      }
-      await eventually(
-        async () => received.length,
-        (length) => length >= published,
-      );
-      await follower.stop();
-      expect(received).toEqual(Array.from({ length: published }, (_, i) => String(i + 1)));
-      expect(follower.streams()).toBeGreaterThan(1);
-      await nginx.stop();
+describe.each(setups)('after a reload ($engine, doorbell: $doorbell)', ({ engine, doorbell }) => {
+  test('old workers end their streams one by one, leave, and nothing is missing', async () => {
+    const nginx = await startNginx({
+      engine,
+      doorbell,
+      server: `set $sse_history 1000; ${PUBLISH_AND_SUBSCRIBE}`,
     });
-  },
-);
+    const streams = await Promise.all(Array.from({ length: STREAMS }, () => open(nginx, '/events/quiet')));
+    const received: string[] = [];
+    const follower = resuming(nginx, 'busy', (data) => received.push(data));
+    await eventually(
+      () => subscribers(nginx, 'busy'),
+      (count) => count === 1,
+    );
+    const old = await workers(nginx);
+    await nginx.sh('kill -HUP 1');
+
+    // Some have ended while others have not: that is the spread.
+    let published = 0;
+    await eventually(
+      async () => {
+        await publish(nginx, 'busy', String(++published), { connection: 'close' });
+        return ended(streams);
+      },
+      (count) => count > STREAMS / 10 && count < STREAMS,
+    );
+    await eventually(
+      async () => {
+        await publish(nginx, 'busy', String(++published), { connection: 'close' });
+        return (await workers(nginx)).filter((pid) => old.includes(pid));
+      },
+      (left) => left.length === 0,
+    );
+    expect(ended(streams)).toBe(STREAMS);
+    for (const { text } of streams) {
+      expect(text).toMatch(/\n\nretry: [0-9]{1,3}\n\n$/);
+    }
+    await eventually(
+      async () => received.length,
+      (length) => length >= published,
+    );
+    await follower.stop();
+    expect(received).toEqual(Array.from({ length: published }, (_, i) => String(i + 1)));
+    expect(follower.streams()).toBeGreaterThan(1);
+    await nginx.stop();
+  });
+});
+
+describe.each(setups)('on quit ($engine, doorbell: $doorbell)', ({ engine, doorbell }) => {
+  test('streams end, after an event', async () => {
+    const nginx = await startNginx({
+      engine,
+      doorbell,
+      server: `set $sse_heartbeat 4s; ${PUBLISH_AND_SUBSCRIBE}`,
+    });
+    const streams = await Promise.all(Array.from({ length: STREAMS }, () => open(nginx, '/events/quiet')));
+    await publish(nginx, 'quiet', 'x', { connection: 'close' });
+    await Promise.all(streams.map((stream) => stream.untilEvents(1)));
+    await nginx.sh('kill -QUIT 1');
+    await eventually(
+      async () => ended(streams),
+      (count) => count === STREAMS,
+    );
+    for (const { text } of streams) {
+      expect(text).toMatch(/\n(\n|:\n)retry: [0-9]{1,3}\n\n$/);
+    }
+    await nginx.restart();
+    // The doorbell has no socket any more, and nginx repeats its questions.
+    await nginx.stop(
+      /recv\(\) failed \(111: Connection refused\) while resolving, resolver: 127\.0\.0\.1:8130/,
+    );
+  });
+});
 
 function ended(streams: Stream[]): number {
   return streams.filter((stream) => stream.ended).length;

@@ -6,7 +6,7 @@ const { enter } = await import('../../src/channel/cursor.ts');
 const { markBells } = await import('../../src/channel/wait.ts');
 const { default: doorbell } = await import('../../src/doorbell.ts');
 const { createBells } = await import('../../src/doorbell/bells.ts');
-const { notFound, parseQuestion } = await import('../../src/doorbell/dns.ts');
+const { parseQuestion } = await import('../../src/doorbell/dns.ts');
 
 function bells() {
   bellNumbers.entries.clear();
@@ -149,7 +149,7 @@ describe('questions', () => {
     const message = Buffer.from(`${good}00010001`, 'hex');
     const question = parseQuestion(message)!;
     expect(question.name).toBe('1-0.wait.sse');
-    const answer = notFound(question);
+    const answer = question.answer;
     expect(answer.subarray(0, message.length).toString('hex')).toBe(
       `beef818300010000000000000${good.slice(25)}00010001`,
     );

@@ -23,12 +23,12 @@ function open(variables: Record<string, string> = {}) {
 }
 
 describe('heartbeats', () => {
-  test('are two halves, with a write and a timer each, and one call', () => {
+  test('are two halves, with a write, a timer and a call each', () => {
     const { sent, onBeat } = open({ sse_heartbeat: '10s' });
     const timers = vi.spyOn(globalThis, 'setTimeout');
     vi.advanceTimersByTime(30000);
     expect(sent.splice(0)).toEqual(['retry: 2000\n\n', ':\n', '\n', ':\n', '\n', ':\n', '\n']);
-    expect(onBeat).toHaveBeenCalledTimes(3);
+    expect(onBeat.mock.calls.map(([isWhole]) => isWhole)).toEqual([false, true, false, true, false, true]);
     expect(timers).toHaveBeenCalledTimes(6);
   });
 
@@ -72,7 +72,7 @@ describe('a client that acknowledges nothing', () => {
     expect(response.closed).toBe(false);
     vi.advanceTimersByTime(5000);
     expect(response.closed).toBe(true);
-    expect(onBeat).toHaveBeenCalledTimes(2);
+    expect(onBeat).toHaveBeenLastCalledWith(true);
     expect(vi.getTimerCount()).toBe(0);
   });
 
