@@ -11,7 +11,7 @@ function ring(s: NginxStreamRequest): void {
     const rung = question && parseRing(question.name);
     if (rung) {
       setNumber(rung);
-      // The longest first: its buffer is kept for the others (doorbell/dns.ts).
+      // The longest first: qjs keeps its buffer for the others (doorbell/dns.ts).
       s.sendDownstream(question.answer, { flush: true });
       s.sendUpstream(question.name, { flush: true });
     }

@@ -3,7 +3,7 @@ import { createBells } from './doorbell/bells.ts';
 import { idOf, parseQuestion, type Question, setId } from './doorbell/dns.ts';
 import { parseRing } from './doorbell/numbers.ts';
 
-/** So many answers fit into the buffer of the socket that asked, whose worker reads them when we are done. */
+/** So many answers fit into the buffer of the socket that asked, whose worker may be this one and reads them when we are done. */
 const AT_ONCE = 100;
 /** In milliseconds. After 0 it would not read before the next portion. */
 const PAUSE = 1;
@@ -18,7 +18,9 @@ const KNOWN = 4000;
 function answer(s: NginxStreamRequest): void {
   const answered = createAnswered();
   const known = new Map<string, Question>();
-  let due: Question[] = [];
+  const due: Question[] = [];
+  let room = AT_ONCE;
+  let pauses = false;
   const bells = createBells<Question>((question) => {
     answered.add(keyOf(question.name, question.answer));
     due.push(question);
@@ -28,20 +30,22 @@ function answer(s: NginxStreamRequest): void {
     const question = read(message);
     if (question && !answered.has(keyOf(question.name, message))) {
       setId(question.answer, idOf(message));
-      sendAfter(() => bells.ask(question.name, question));
+      bells.ask(question.name, question);
+      send();
     }
   });
   s.on('downstream', (data) => {
     const ring = parseRing((data as Buffer).toString());
     if (ring) {
-      sendAfter(() => bells.ring(ring.bell, ring.number));
+      bells.ring(ring.bell, ring.number);
+      send();
     }
   });
 
   function read(message: Buffer): Question | undefined {
     const key = message.toString('utf8', 2);
     const question = known.get(key) ?? parseQuestion(message);
-    if (question) {
+    if (question && !known.has(key)) {
       if (known.size >= KNOWN) {
         known.clear();
       }
@@ -50,22 +54,22 @@ function answer(s: NginxStreamRequest): void {
     return question;
   }
 
-  function sendAfter(change: () => void): void {
-    const isIdle = due.length === 0;
-    change();
-    if (isIdle) {
-      send();
+  function send(): void {
+    for (const question of due.splice(0, room)) {
+      s.sendDownstream(question.answer, { flush: true });
+      room--;
+    }
+    // nginx hands over all rings that have come in one go.
+    if (room < AT_ONCE / 2 && !pauses) {
+      pauses = true;
+      setTimeout(goOn, PAUSE);
     }
   }
 
-  function send(): void {
-    for (const question of due.slice(0, AT_ONCE)) {
-      s.sendDownstream(question.answer, { flush: true });
-    }
-    due = due.slice(AT_ONCE);
-    if (due.length > 0) {
-      setTimeout(send, PAUSE);
-    }
+  function goOn(): void {
+    pauses = false;
+    room = AT_ONCE;
+    send();
   }
 }
 

@@ -196,7 +196,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
       grown += A_BEAT;
       keepReader(reader, now);
     }
-    if (isWaiting && (leaving || (isWhole && (isUnsettled(reader) || grown > budget || now > end)))) {
+    if (isWaiting && (leaving || now > end || (isWhole && (isUnsettled(reader) || grown > budget)))) {
       look();
     }
   }

@@ -9,10 +9,10 @@ import { counts, log } from './zones.ts';
 
 /** A channel nobody uses is forgotten after this time, or after its events' time to live if that is longer. */
 export const FORGET_AFTER = 3600000;
-/** For how long subscribers can still find out that their channel was deleted. */
-const DELETED_FOR = 60000;
-/** For how long a channel's pointer outlives its counters, so that there is one successor. */
-const OUTLIVE = 60000;
+/** For how long subscribers can still find out that their channel was deleted: all look within 80 s (nginx/response.ts). */
+const DELETED_FOR = 120000;
+/** For how long a channel's pointer outlives its counters, so that there is one successor, and those who wait hear of it. */
+const OUTLIVE = 120000;
 /** A value of `<epoch>.last` that no number of events makes positive: the channel was deleted. */
 const DELETED = -(2 ** 52);
 

@@ -1,4 +1,4 @@
-import { bellName, expectsNotes, lastRing, noteOf, resolveRing } from './ring.ts';
+import { bellName, openNotes, resolveRing } from './ring.ts';
 import { isLeaving, lastServed } from './worker.ts';
 
 /** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
@@ -13,8 +13,10 @@ const PART = 100;
 const OVERLAP = 1000;
 /** How long a ring may go without its note, which is written after it; and how far notes may be out of order. */
 const PATIENCE = 100;
-/** How often to look whether the worker is about to leave. */
+/** How often to look whether the worker is about to leave, in milliseconds. */
 const LOOK_FOR_LEAVING = 1000;
+/** If it seems so, the next look is this soon: a worker that has stood still says within that time that it serves. */
+const DOUBT = 200;
 /** A worker that has not said for so long that it serves may be leaving, which this run is the last one to find out. */
 const OVERDUE = 1200;
 
@@ -26,31 +28,36 @@ const OVERDUE = 1200;
  */
 export function passBells(duration: number): void {
   const end = Date.now() + duration;
-  let passed = lastRing();
+  const notes = openNotes();
+  let passed = notes.last();
   let latest = Date.now() - OVERLAP;
   let missingSince = 0;
-  let lookedForLeaving = latest;
+  let lookForLeaving = 0;
+  let seemsToLeave = false;
   while (passed > 0 && timeOf(passed) > latest) {
     passed--;
   }
   look();
 
   function look(): void {
-    const last = lastRing();
+    const last = notes.last();
     if (passed < last) {
       pass(last);
     }
     const now = Date.now();
-    if (now - lookedForLeaving >= LOOK_FOR_LEAVING) {
-      lookedForLeaving = now;
-      if (isLeaving(now)) {
+    if (now >= lookForLeaving) {
+      const seemedToLeave = seemsToLeave;
+      seemsToLeave = isLeaving(now);
+      if (seemedToLeave && seemsToLeave) {
         resolveRing('all');
         return;
       }
+      lookForLeaving = now + (seemsToLeave ? DOUBT : LOOK_FOR_LEAVING);
     }
     if (now < end || isOverdue()) {
-      const delay = Math.min(expectsNotes() ? IDLE_POLL : RARE_POLL, (now - latest) / PART);
-      setTimeout(look, Math.max(POLL, now < end ? Math.min(delay, end - now) : delay));
+      const delay = notes.areExpected() ? Math.min(IDLE_POLL, (now - latest) / PART) : RARE_POLL;
+      const atMost = Math.min(lookForLeaving, now < end ? end : Infinity) - now;
+      setTimeout(look, Math.max(POLL, Math.min(delay, atMost)));
     }
   }
 
@@ -62,7 +69,7 @@ export function passBells(duration: number): void {
   function pass(last: number): void {
     const bells: number[] = [];
     while (passed < last) {
-      const note = noteOf(passed + 1);
+      const note = notes.at(passed + 1);
       const isMissing = !note || note.time < latest - PATIENCE;
       if (isMissing) {
         missingSince = missingSince || Date.now();
@@ -85,7 +92,7 @@ export function passBells(duration: number): void {
   }
 
   function timeOf(ring: number): number {
-    const note = noteOf(ring);
+    const note = notes.at(ring);
     return note ? note.time : 0;
   }
 }

@@ -61,22 +61,28 @@ function noteRing(bell: number): void {
   counts.set('ring.' + (ring % NOTES), Date.now() * BELLS + bell, KEEP_MARK);
 }
 
-export function lastRing(): number {
-  return counts.get(RINGS) || 0;
-}
-
-/** Which bell rang at that, and when; undefined before it is noted. */
-export function noteOf(ring: number): { bell: number; time: number } | undefined {
-  const note = counts.get('ring.' + (ring % NOTES));
-  return note === undefined ? undefined : { bell: note % BELLS, time: Math.floor(note / BELLS) };
-}
-
 /** To be called at least once a minute where scripts run that append events but cannot pass rings on. */
 export function announceNotes(): void {
   counts.set(NOTING, 1, KEEP_NOTING);
 }
 
-/** Whether rings may be noted at any moment. */
-export function expectsNotes(): boolean {
-  return counts.get(NOTING) !== undefined;
+export interface Notes {
+  /** Whether rings may be noted at any moment. */
+  areExpected(): boolean;
+  /** The number of the last ring that was noted, or is about to be. */
+  last(): number;
+  /** Which bell rang at that, and when; undefined before it is noted. */
+  at(ring: number): { bell: number; time: number } | undefined;
+}
+
+/** One function for what only a js_periodic needs: each costs every subscriber under the njs engine (docs/ARCHITECTURE.md, "Memory"). */
+export function openNotes(): Notes {
+  return {
+    areExpected: () => counts.get(NOTING) !== undefined,
+    last: () => counts.get(RINGS) || 0,
+    at(ring) {
+      const note = counts.get('ring.' + (ring % NOTES));
+      return note === undefined ? undefined : { bell: note % BELLS, time: Math.floor(note / BELLS) };
+    },
+  };
 }

@@ -5,15 +5,17 @@ import { numbers, parseBell, parseRing, type Ring, setNumber } from './numbers.t
  *
  * - `<bell>-<number>[.<bell>-<number>...].wait<crowd>.sse`: answered when one of the bells has a higher number;
  * - `<bell>-<number>.ring.sse`: the bell has this number now; answered at once;
- * - `all.ring.sse`: from now on all who wait are answered, because their worker is about to leave.
+ * - `all.ring.sse`: for a while all who wait are answered, because their worker is about to leave.
  */
 export interface Bells<Asked> {
   ask(name: string, asked: Asked): void;
   ring(bell: string, number: number): void;
 }
 
-/** nginx repeats a question every 5 s for as long as somebody waits, and logs an answer that nobody waits for as an error. */
-const FORGET_AFTER = 12000;
+/** nginx repeats a question after 5 to 6 s for as long as somebody waits, and logs an answer that nobody waits for as an error. */
+const FORGET_AFTER = 7000;
+/** So all who wait when their worker is about to leave have repeated their questions. */
+const LEAVE_FOR = 8000;
 /** How many questions are held before those to forget are looked for. */
 const SWEEP = 1000;
 
@@ -34,7 +36,7 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
   const waiting = new Map<string, Waiting<Asked>>();
   /** The names that wait for each bell. */
   const namesOf = new Map<string, Set<string>>();
-  let nobodyWaits = false;
+  let leavesUntil = 0;
   let sweepAt = SWEEP;
 
   return { ask, ring };
@@ -44,7 +46,7 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
     if (held) {
       held.asked = asked;
       held.time = Date.now();
-      if (nobodyWaits || held.bells.some(isOver)) {
+      if (held.time < leavesUntil || held.bells.some(isOver)) {
         release(held);
       } else {
         hold(held);
@@ -58,7 +60,7 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
       ring(rung.bell, rung.number);
     } else if (name === ALL) {
       answer(asked);
-      nobodyWaits = true;
+      leavesUntil = Date.now() + LEAVE_FOR;
       [...waiting.values()].forEach(release);
     }
   }

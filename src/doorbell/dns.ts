@@ -2,7 +2,7 @@
 
 const HEADER = 12;
 /**
- * All answers are as long as the longest: njs keeps the buffer of the first one, and cuts what is longer into pieces
+ * All answers are as long as the longest: under qjs njs keeps the buffer of the first one, and cuts what is longer into pieces
  * that nginx cannot send as one datagram.
  */
 const ANSWER = HEADER + 255 + 4;

@@ -1,4 +1,4 @@
-/** The numbers of the bells that rang in the last ten seconds: for as long as who has not heard of it may ask. */
+/** The numbers of the bells that rang in the last fifteen seconds: for as long as who has not heard of it may ask. */
 export const numbers = ngx.shared.sse_bells as NgxSharedDict<number>;
 
 export interface Ring {

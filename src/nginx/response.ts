@@ -44,7 +44,6 @@ export function openResponse(r: NginxHTTPRequest, onBeat: (isWhole: boolean) => 
   const wait = Math.min(half, LONGEST_PAUSE);
   // nginx counts a timer from the time at which it last looked at the clock, so it may end early.
   const enough = half - half / 8;
-  const together = half / 8 > TOGETHER ? TOGETHER : 1;
   const variables = r.variables;
   let queued = 0;
   let sent = 0;
@@ -71,7 +70,7 @@ export function openResponse(r: NginxHTTPRequest, onBeat: (isWhole: boolean) => 
   }
   write(`retry: ${retry}\n\n`);
   if (!response.closed) {
-    beatAfter(now(), wait);
+    timer = setTimeout(beat, wait);
   }
   return response;
 
@@ -136,12 +135,9 @@ export function openResponse(r: NginxHTTPRequest, onBeat: (isWhole: boolean) => 
     onBeat(isWhole || response.closed);
     if (!response.closed) {
       const rest = isDue ? half : half - silence;
-      beatAfter(time, rest < wait ? rest : wait);
+      const next = time + (rest < wait ? rest : wait);
+      timer = setTimeout(beat, next - (next % (half - enough > TOGETHER ? TOGETHER : 1)) - time);
     }
-  }
-
-  function beatAfter(time: number, delay: number): void {
-    timer = setTimeout(beat, delay - ((time + delay) % together));
   }
 
   /**

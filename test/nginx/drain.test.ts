@@ -76,7 +76,7 @@ describe.each(setups)('on quit ($engine, doorbell: $doorbell)', ({ engine, doorb
     await nginx.restart();
     // The doorbell has no socket any more, and nginx repeats its questions.
     await nginx.stop(
-      /recv\(\) failed \(111: Connection refused\) while resolving, resolver: 127\.0\.0\.1:8130/,
+      /(recv|send)\(\) failed \(111: Connection refused\) while resolving, resolver: 127\.0\.0\.1:8130/,
     );
   });
 });

@@ -1,10 +1,11 @@
 import { describe, expect, test, vi } from 'vitest';
 import { bellNumbers, counts } from './zones.ts';
 
-const { lastRing, markBell, noteOf, ringBell } = await import('../../src/channel/ring.ts');
+const { markBell, openNotes, ringBell } = await import('../../src/channel/ring.ts');
 const { enter } = await import('../../src/channel/cursor.ts');
 const { markBells } = await import('../../src/channel/wait.ts');
 const { default: doorbell } = await import('../../src/doorbell.ts');
+const { default: doorbellRing } = await import('../../src/doorbell-ring.ts');
 const { createBells } = await import('../../src/doorbell/bells.ts');
 const { parseQuestion } = await import('../../src/doorbell/dns.ts');
 
@@ -56,9 +57,9 @@ describe('bells', () => {
     const ask = bells();
     ask('7-0.wait.sse', 'left');
     ask('7-0.wait1.sse', 'there');
-    vi.advanceTimersByTime(10000);
+    vi.advanceTimersByTime(6000);
     ask('7-0.wait1.sse', 'still there');
-    vi.advanceTimersByTime(10000);
+    vi.advanceTimersByTime(6000);
     expect(ask('7-1.ring.sse', 'ring')).toEqual(['ring', 'still there']);
     for (let i = 0; i < 1000; i++) {
       ask(`8-0.wait${i}.sse`);
@@ -69,12 +70,17 @@ describe('bells', () => {
     vi.useRealTimers();
   });
 
-  test('when the worker leaves, all are answered, now and later', () => {
+  test('when the worker leaves, all are answered, now and for a while', () => {
+    vi.useFakeTimers();
     const ask = bells();
     ask('1-0.wait.sse', 'one');
     ask('2-0.wait.sse', 'two');
     expect(ask('all.ring.sse', 'all')).toEqual(['all', 'one', 'two']);
+    vi.advanceTimersByTime(7900);
     expect(ask('3-0.wait.sse', 'three')).toEqual(['three']);
+    vi.advanceTimersByTime(200);
+    expect(ask('3-0.wait.sse', 'three')).toEqual([]);
+    vi.useRealTimers();
   });
 
   test.each(['example.com', '1-0.sse', 'x-0.wait.sse', '1-0.wait.sse.example', 'all.wait.sse', ''])(
@@ -93,13 +99,28 @@ describe('rings', () => {
     const epoch = 1234567;
     const bell = epoch % 1024;
     ringBell(epoch);
-    expect(lastRing()).toBe(0);
+    expect(openNotes().last()).toBe(0);
     expect([markBell(epoch), markBell(epoch)]).toEqual([`${bell}-0`, `${bell}-0`]);
     ringBell(epoch);
     ringBell(epoch);
-    expect(lastRing()).toBe(1);
-    expect(noteOf(1)).toMatchObject({ bell });
+    expect(openNotes().last()).toBe(1);
+    expect(openNotes().at(1)).toMatchObject({ bell });
     expect(markBell(epoch)).toBe(`${bell}-1`);
+  });
+
+  test('of a script that can are passed on, and not noted', async () => {
+    counts.entries.clear();
+    const asked: string[] = [];
+    Object.assign(ngx, { fetch: (url: string) => Promise.reject(new Error(String(asked.push(url)))) });
+    vi.resetModules();
+    const ring = await import('../../src/channel/ring.ts');
+    ring.passRingsOn();
+    ring.ringBell(7);
+    ring.markBell(7);
+    ring.ringBell(7);
+    ring.ringBell(7);
+    expect(asked).toEqual(['http://7-1.ring.sse/']);
+    expect(ring.openNotes().last()).toBe(0);
   });
 
   test('spread evenly over 1024 bells', () => {
@@ -156,42 +177,108 @@ describe('questions', () => {
     expect(answer).toHaveLength(271);
   });
 
+  test('that ring are answered, noted for those who have not heard, and passed on', () => {
+    bellNumbers.entries.clear();
+    const sent: [to: string, data: string][] = [];
+    let ask = (_: Buffer) => {};
+    doorbellRing.ring({
+      on: (_: string, listener: typeof ask) => {
+        ask = listener;
+      },
+      sendDownstream: (data: Buffer) => sent.push(['back', data.subarray(0, 4).toString('hex')]),
+      sendUpstream: (data: string) => sent.push(['on', data]),
+    } as unknown as NginxStreamRequest);
+    for (const [label, name] of [
+      ['03372d33', '7-3'],
+      ['03372d32', '7-2'],
+    ]) {
+      ask(Buffer.from(`${header('0100')}${label}0472696e67037373650000010001`, 'hex'));
+      expect(sent.splice(0)).toEqual([
+        ['back', 'beef8183'],
+        ['on', `${name}.ring.sse`],
+      ]);
+    }
+    expect([...bellNumbers.entries]).toEqual([['7', 3]]);
+    ask(Buffer.from(`${good}00010001`, 'hex'));
+    expect(sent).toEqual([]);
+  });
+
+  /** A session of the doorbell, and what it has sent: ids and names. */
+  function session() {
+    bellNumbers.entries.clear();
+    const listeners: Record<string, (data: Buffer) => void> = {};
+    const sent: string[] = [];
+    doorbell.answer({
+      on: (event: string, listener: (data: Buffer) => void) => {
+        listeners[event] = listener;
+      },
+      sendDownstream: (data: Buffer) => {
+        const query = Buffer.concat([data.subarray(0, 2), Buffer.from([1, 0]), data.subarray(4)]);
+        sent.push(`${data.readUInt16BE(0)} ${parseQuestion(query)!.name}`);
+      },
+    } as unknown as NginxStreamRequest);
+    const ask = (name: string, id = 1) => {
+      const labels = name.split('.').map((label) => String.fromCharCode(label.length) + label);
+      const message = Buffer.concat([
+        Buffer.from(header('0100'), 'hex'),
+        Buffer.from(`${labels.join('')}\0\0\x01\0\x01`),
+      ]);
+      message.writeUInt16BE(id, 0);
+      listeners.upstream!(message);
+    };
+    const hear = (name: string) => listeners.downstream!(Buffer.from(name));
+    return { ask, hear, sent };
+  }
+
   test('are answered in portions, so that no answer is lost for want of room', () => {
     vi.useFakeTimers();
-    const sent: string[] = [];
-    let ask = (_: Buffer) => {};
-    doorbell.answer({
-      on: (event: string, listener: typeof ask) => {
-        if (event === 'upstream') {
-          ask = listener;
-        }
-      },
-      sendDownstream: (data: Buffer) => sent.push(parseQuestion(asked(data))!.name),
-    } as unknown as NginxStreamRequest);
-    const asked = (data: Buffer) =>
-      Buffer.concat([data.subarray(0, 2), Buffer.from([1, 0]), data.subarray(4)]);
-    const query = (name: string) => {
-      const labels = name.split('.').map((label) => String.fromCharCode(label.length) + label);
-      ask(
-        Buffer.concat([Buffer.from(header('0100'), 'hex'), Buffer.from(`${labels.join('')}\0\0\x01\0\x01`)]),
-      );
-    };
+    const { ask, sent } = session();
     const names = Array.from({ length: 250 }, (_, i) => `1-0.wait${i || ''}.sse`);
-    names.forEach(query);
+    for (const name of names) {
+      ask(name);
+    }
     expect(sent).toEqual([]);
-    query('1-1.ring.sse');
+    ask('1-1.ring.sse');
     vi.advanceTimersByTime(0);
     expect(sent).toHaveLength(100);
     vi.advanceTimersByTime(1);
     expect(sent).toHaveLength(200);
     // Those that cross their answers are no new questions; later ones are, for the answers were lost.
-    names.forEach(query);
+    for (const name of names) {
+      ask(name);
+    }
     vi.runAllTimers();
-    expect(sent.splice(0)).toEqual(['1-1.ring.sse', ...names]);
+    expect(sent.splice(0)).toEqual(['1-1.ring.sse', ...names].map((name) => `1 ${name}`));
     vi.advanceTimersByTime(5000);
-    query(names[7]!);
-    expect(sent).toEqual([names[7]]);
+    ask(names[7]!);
+    expect(sent).toEqual([`1 ${names[7]}`]);
     vi.useRealTimers();
+  });
+
+  test('of many bells that ring at once are answered in portions, too', () => {
+    vi.useFakeTimers();
+    const { ask, hear, sent } = session();
+    for (let bell = 0; bell < 150; bell++) {
+      ask(`${bell}-0.wait.sse`, bell);
+    }
+    for (let bell = 0; bell < 150; bell++) {
+      hear(`${bell}-1.ring.sse`);
+    }
+    expect(sent).toHaveLength(100);
+    vi.runAllTimers();
+    expect(sent).toEqual(Array.from({ length: 150 }, (_, bell) => `${bell} ${bell}-0.wait.sse`));
+    vi.useRealTimers();
+  });
+
+  test('are answered under the id that they had last', () => {
+    const { ask, hear, sent } = session();
+    ask('7-0.wait.sse', 1);
+    ask('7-0.wait.sse', 2);
+    hear('7-0.ring.sse');
+    hear('no ring');
+    expect(sent).toEqual([]);
+    hear('7-1.ring.sse');
+    expect(sent).toEqual(['2 7-0.wait.sse']);
   });
 
   test.each([

@@ -3,7 +3,7 @@ import { counts } from './zones.ts';
 
 vi.useFakeTimers({ now: 60000000 });
 const { passBells } = await import('../../src/channel/pass.ts');
-const { markBell, ringBell } = await import('../../src/channel/ring.ts');
+const { announceNotes, markBell, ringBell } = await import('../../src/channel/ring.ts');
 
 const SERVED = `worker.${process.pid}`;
 let asked: string[];
@@ -28,6 +28,36 @@ test('a ring that was noted is passed on once', async () => {
   ringBell(7);
   await vi.advanceTimersByTimeAsync(9000);
   expect(asked).toEqual(['http://7-1.ring.sse/']);
+});
+
+test('rings that scripts note are passed on at once, where such scripts run; elsewhere there is a look a second', async () => {
+  const looks = vi.spyOn(counts, 'get');
+  const count = () => looks.mock.calls.filter(([key]) => key === 'rings').length;
+  passBells(30000);
+  await vi.advanceTimersByTimeAsync(10000);
+  expect(count()).toBeLessThan(13);
+
+  announceNotes();
+  await vi.advanceTimersByTimeAsync(10000);
+  expect(count()).toBeGreaterThan(300);
+  markBell(7);
+  ringBell(7);
+  await vi.advanceTimersByTimeAsync(25);
+  expect(asked).toEqual(['http://7-1.ring.sse/']);
+  looks.mockRestore();
+});
+
+test('a worker that stood still is not about to leave', async () => {
+  counts.set(SERVED, Date.now());
+  passBells(30000);
+  await vi.advanceTimersByTimeAsync(500);
+  vi.setSystemTime(Date.now() + 60000);
+  await vi.advanceTimersByTimeAsync(600);
+  expect(vi.getTimerCount()).toBe(1);
+  counts.set(SERVED, Date.now());
+  await vi.advanceTimersByTimeAsync(2400);
+  expect(vi.getTimerCount()).toBe(0);
+  expect(asked).toEqual([]);
 });
 
 test('a run ends in time, but not while the worker is late to say that it serves: it wakes all when the worker leaves', async () => {

@@ -43,6 +43,16 @@ describe('heartbeats', () => {
     expect(timers).toHaveBeenCalledTimes(4);
   });
 
+  test('of streams that began at different times end together', () => {
+    vi.setSystemTime(60000037);
+    const set = vi.spyOn(globalThis, 'setTimeout');
+    open({ sse_heartbeat: '10s' });
+    expect(set).toHaveBeenLastCalledWith(expect.any(Function), 4963);
+    open({ sse_heartbeat: '1s' });
+    expect(set).toHaveBeenLastCalledWith(expect.any(Function), 500);
+    vi.setSystemTime(60000000);
+  });
+
   test('wait for as long as something else is sent', () => {
     const { sent, response } = open({ sse_heartbeat: '10s' });
     for (let i = 0; i < 6; i++) {
