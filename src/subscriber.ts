@@ -28,7 +28,7 @@ const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
 const A_BEAT = njs.engine === 'QuickJS' ? 560 : 850;
 
 /** The client whose stream was ended by us should not wait for `$sse_retry`, nor come with all others at once. */
-const RESUME_WITHIN = 500;
+const RESUME_WITHIN = 100;
 /** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */
 const BUSY = 500;
 /** So many glances are enough before the next look. */

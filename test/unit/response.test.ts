@@ -46,9 +46,12 @@ describe('heartbeats', () => {
   test('of streams that began at different times end together', () => {
     vi.setSystemTime(60000037);
     const set = vi.spyOn(globalThis, 'setTimeout');
-    open({ sse_heartbeat: '10s' });
+    const { response } = open({ sse_heartbeat: '10s' });
+    vi.advanceTimersByTime(5000);
     expect(set).toHaveBeenLastCalledWith(expect.any(Function), 4963);
+    response.close();
     open({ sse_heartbeat: '1s' });
+    vi.advanceTimersByTime(500);
     expect(set).toHaveBeenLastCalledWith(expect.any(Function), 500);
     vi.setSystemTime(60000000);
   });
