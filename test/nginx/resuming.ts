@@ -19,6 +19,9 @@ export function resuming(
         () => undefined,
       );
       streams++;
+      if (stopped) {
+        current?.leave();
+      }
       let taken = 0;
       while (current && !(current.closed && taken === current.events.length)) {
         await current.until(({ events, closed }) => closed || events.length > taken);
