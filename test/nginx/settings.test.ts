@@ -67,7 +67,8 @@ describe('shared memory', () => {
   test('a full zone refuses events with 507 and says how to help, the rest goes on', async () => {
     const nginx = await startNginx({
       server: `${PUBLISH_AND_SUBSCRIBE}
-        location /long/ { set $sse_history 100000; allow all; include sse/publisher.conf; }`,
+        location /long/ { set $sse_history 100000; allow all; include sse/publisher.conf; }
+        location /short/ { set $sse_history 5; allow all; include sse/publisher.conf; }`,
       files: {
         '/etc/nginx/sse/zones.conf':
           'js_shared_dict_zone zone=sse_log:128k timeout=1h; js_shared_dict_zone zone=sse_count:64k type=number timeout=1h;',
@@ -92,12 +93,11 @@ describe('shared memory', () => {
     const partly = await post('/long/full', bulk, { 'Content-Type': 'text/event-stream' });
     expect(partly.status).toBe(507);
     const small = partly.json.published!;
+    await stream.untilEvents(accepted + small);
 
-    await send(nginx, '/publish/full', { method: 'POST', body: 'trims the log to 100 and goes in' });
-    await stream.until(
-      ({ events }) =>
-        events.at(-1)?.data === 'trims the log to 100 and goes in' || events.length > accepted + small,
-    );
+    expect((await post('/short/full', 'the log is trimmed to 5, and this goes in')).status).toBe(201);
+    await stream.untilEvents(accepted + small + 1);
+    expect(stream.events.at(-1)!.data).toBe('the log is trimmed to 5, and this goes in');
     expect(stream.events.filter(({ event }) => event)).toEqual([]);
     stream.leave();
     await nginx.stop(/ngx_slab_alloc\(\) failed: no memory in js shared zone/);
