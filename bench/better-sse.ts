@@ -22,8 +22,8 @@ async function subscribe(
   response: ServerResponse,
   channel: Channel,
 ): Promise<void> {
-  // As njs-sse: text and not JSON, and a heartbeat every 30 s.
-  const session = await createSession(request, response, { serializer: String, keepAlive: 30000 });
+  // As njs-sse: text and not JSON, and a heartbeat every 45 s.
+  const session = await createSession(request, response, { serializer: String, keepAlive: 45000 });
   channel.register(session);
 }
 

@@ -33,7 +33,7 @@ export interface Figure {
 
 /** What a resumed client may have missed, at the rates of saturation and soak. */
 const LONG_HISTORY = 1000;
-/** njs-sse looks less and less often for 6.4 s; what is idle is measured after that, for one round of heartbeats at least. */
+/** njs-sse looks less and less often for 6.4 s; what is idle is measured after that, for whole rounds of heartbeats. */
 const SETTLE = 15;
 
 const memory: Figure = {
@@ -180,8 +180,8 @@ function idleOnly(subscribers: number, channels: number, workers: number): Scena
   return {
     name: `${thousands(subscribers)} idle subscribers${on}${twoWorkers(workers)}`,
     workers,
-    load: { subscribers, channels, settle: SETTLE, idle: 20, drain: 0.1 },
-    idleOfWaiting: 120,
+    load: { subscribers, channels, settle: SETTLE, idle: 45, drain: 0.1 },
+    idleOfWaiting: 180,
     figures: [memory, growth, idleCpu],
   };
 }

@@ -8,7 +8,7 @@ export interface System {
   isNjs: boolean;
   /** Whether it can use more than one worker. */
   hasWorkers: boolean;
-  /** Whether its idle subscribers do nothing for up to two minutes. */
+  /** Whether its idle subscribers do nothing for up to three minutes. */
   waits: boolean;
   start(container: Container, setup: Setup): Promise<Running>;
 }
@@ -164,7 +164,7 @@ http {
             nchan_subscriber eventsource;
             nchan_channel_id $1;
             nchan_subscriber_first_message newest;
-            nchan_eventsource_ping_interval 30;
+            nchan_eventsource_ping_interval 45;
         }
     }
 }

@@ -11,7 +11,7 @@ import {
   type Start,
   startingId,
 } from './channel/read.ts';
-import { canWait, markBells, pollDelay, waitForBells } from './channel/wait.ts';
+import { canWait, markBells, pollDelay, sendTime, waitForBells } from './channel/wait.ts';
 import { isLeaving, lastServed, renewWorker } from './channel/worker.ts';
 import { counts, requireZones } from './channel/zones.ts';
 import { guarded, refuse } from './nginx/answer.ts';
@@ -24,8 +24,8 @@ const A_LOOK = njs.engine === 'QuickJS' ? 210 : 320;
 const A_WAIT = njs.engine === 'QuickJS' ? 3000 : 6000;
 /** Beside the text itself. */
 const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
-/** Two writes and two timers. */
-const A_BEAT = njs.engine === 'QuickJS' ? 560 : 850;
+/** A write and a timer. */
+const A_BEAT = njs.engine === 'QuickJS' ? 280 : 430;
 
 /** The client whose stream was ended by us should not wait for `$sse_retry`, nor come with all others at once. */
 const RESUME_WITHIN = 100;
@@ -120,26 +120,24 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
 
   /** Sends what there is, and sees to the next look. */
   function look(): void {
+    const isWoken = isWaiting;
     turn++;
     isWaiting = false;
     try {
       const now = Date.now();
-      let mark: string;
-      let text: string;
-      do {
-        mark = hasDoorbell && mayWait(now) ? markBells(reader, isQuiet) : '';
-        text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader);
-        grown += A_LOOK;
-        if (text !== '') {
-          response.write(text);
-          grown += A_SEND + text.length;
-          isLarge = text.length > REPLAY_AHEAD / 2;
-          isBusy = hasReceived && now - lastEvent < BUSY;
-          hasReceived = true;
-          isQuiet = false;
-          lastEvent = now;
-        }
-      } while (text !== '' && mark !== '' && !isLarge);
+      // To wait anew takes as long as to send: first all others who were woken.
+      const mark = hasDoorbell && !isWoken && mayWait(now) ? markBells(reader, isQuiet) : '';
+      const text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader);
+      grown += A_LOOK;
+      if (text !== '') {
+        response.write(text);
+        grown += A_SEND + text.length;
+        isLarge = text.length > REPLAY_AHEAD / 2;
+        isBusy = hasReceived && now - lastEvent < BUSY;
+        hasReceived = true;
+        isQuiet = false;
+        lastEvent = now;
+      }
 
       if (now - lookedForLeaving >= LOOK_FOR_LEAVING) {
         findOutIfLeaving(now);
@@ -160,6 +158,9 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
         if (isBusy) {
           // Those who look together also send together, and the last of them late.
           delay *= 0.75 + Math.random() / 2;
+        } else if (hasDoorbell && mayWait(now) && !isUnsettled(reader)) {
+          glances = 0;
+          delay = sendTime(reader);
         }
         setTimeout(glance, delay);
       } else {
@@ -184,19 +185,17 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
     return !leaving && !(isBusy && now - lastEvent < BUSY);
   }
 
-  /** A wait may last two minutes: what cannot wait that long is looked after here. */
-  function beat(isWhole: boolean): void {
+  /** A wait may last three minutes: what cannot wait that long is looked after here. */
+  function beat(): void {
     if (response.closed) {
       closeReader(reader);
       return;
     }
     const now = Date.now();
+    grown += A_BEAT;
     findOutIfLeaving(now);
-    if (isWhole) {
-      grown += A_BEAT;
-      keepReader(reader, now);
-    }
-    if (isWaiting && (leaving || now > end || (isWhole && (isUnsettled(reader) || grown > budget)))) {
+    keepReader(reader, now);
+    if (isWaiting && (leaving || now > end || grown > budget || isUnsettled(reader))) {
       look();
     }
   }

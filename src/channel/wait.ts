@@ -11,8 +11,10 @@ const MAX_BELLS = 20;
 /** nginx walks through all who wait for one name whenever one of them is added or gives up. */
 const CROWD = 32;
 /** But all that an event wakes wait anew at once, and nginx reads one question for the doorbell in each turn of its event loop. */
-const BUSY_CROWD = 5000;
+const BUSY_CROWD = 300;
 const MAX_CROWDS = 100;
+/** About what it takes to wake one request and send it an event, in milliseconds. */
+const SEND = 0.04;
 
 /**
  * How long to wait before the next look, in milliseconds: `poll` while events flow, up to ten times that after a
@@ -41,6 +43,11 @@ export function markBells(reader: Reader, isQuiet: boolean): string {
   const crowds = countLeases(reader.cursors[0]!) / (isQuiet ? CROWD : BUSY_CROWD);
   const crowd = crowds > 1 ? Math.floor(Math.random() * Math.min(crowds, MAX_CROWDS)) : 0;
   return (bells.length > 1 ? bells.join('.') : bells[0]!) + '.wait' + (crowd || '') + '.sse';
+}
+
+/** About as long as it takes until all have got what they wait for, in milliseconds. */
+export function sendTime(reader: Reader): number {
+  return 1 + countLeases(reader.cursors[0]!) * SEND;
 }
 
 /**

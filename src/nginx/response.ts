@@ -18,37 +18,35 @@ const byteLength = Buffer.byteLength;
 
 /** Of a write of some hundred bytes, what chunked encoding adds. */
 const CHUNK_HEADER = 6;
-/** Two of them are less than a window of leases (channel/subscribers.ts). */
-const LONGEST_PAUSE = 40000;
+/** Less than a window of leases (channel/subscribers.ts). */
+const LONGEST_PAUSE = 45000;
 /** TCP has sent a segment five times in these milliseconds. */
 const LOST_AFTER = 5000;
 /** Timers that end together, in milliseconds, find code and data of each other in the processor's caches. */
 const TOGETHER = 100;
 
 /**
- * Starts an event stream, and keeps it alive: whenever nothing else went out for half of `$sse_heartbeat` (default
- * 60s), half a comment does. A client that left is noticed that way, because the first write after that succeeds and
- * the second, when its reset has come, does not; and one that vanished, by what became of TCP's congestion window. The
+ * Starts an event stream, and keeps it alive: whenever nothing else went out for `$sse_heartbeat` (default 45s), a
+ * comment does. A client that left is noticed that way, because the first write after that succeeds and the second,
+ * when its reset has come, does not; and one that vanished, by what became of TCP's congestion window. The
  * client is told to reconnect after `$sse_retry` (default 2s). One that leaves more than `$sse_backlog` (default 1m)
  * unread is cut off after a write, and may resume. To a HEAD request nothing but the header is sent.
  *
- * @param onBeat gets called with every half of a comment, and at least every 40 seconds; for every other time, and when the
- * client has left, `isWhole` is true.
+ * @param onBeat gets called with every comment, at least every 45 seconds, and when the client has left.
  * @throws SettingError for a wrong setting; nothing was sent then.
  */
-export function openResponse(r: NginxHTTPRequest, onBeat: (isWhole: boolean) => void): EventStreamResponse {
+export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStreamResponse {
   const response = { closed: false, write, backlog, close };
-  const half = timeSetting(r, 'sse_heartbeat', 60000, 100) / 2;
+  const interval = timeSetting(r, 'sse_heartbeat', 45000, 100);
   const retry = timeSetting(r, 'sse_retry', 2000, 1);
   const largest = sizeSetting(r, 'sse_backlog', 1048576, 1073741824);
-  const wait = Math.min(half, LONGEST_PAUSE);
+  const wait = Math.min(interval, LONGEST_PAUSE);
   // nginx counts a timer from the time at which it last looked at the clock, so it may end early.
-  const enough = half - half / 8;
+  const enough = interval - interval / 8;
   const variables = r.variables;
   let queued = 0;
   let sent = 0;
   let lastWrite: number;
-  let isHalf = false;
   /** Since when the client has acknowledged nothing, at least; 0 if it has. */
   let stuckSince = 0;
   /** The round trip then. */
@@ -123,20 +121,16 @@ export function openResponse(r: NginxHTTPRequest, onBeat: (isWhole: boolean) => 
     const silence = time - lastWrite;
     const isDue = silence >= enough;
     timer = undefined;
-    if (isDue) {
-      isHalf = !isHalf;
-    }
-    const isWhole = !isDue || !isHalf;
-    if ((isWhole || stuckSince > 0) && isLost(time)) {
+    if (isLost(time)) {
       close();
     } else if (isDue) {
-      write(isHalf ? ':\n' : '\n');
+      write(':\n\n');
     }
-    onBeat(isWhole || response.closed);
+    onBeat();
     if (!response.closed) {
-      const rest = isDue ? half : half - silence;
+      const rest = isDue ? interval : interval - silence;
       const next = time + (rest < wait ? rest : wait);
-      timer = setTimeout(beat, next - (next % (half - enough > TOGETHER ? TOGETHER : 1)) - time);
+      timer = setTimeout(beat, next - (next % (interval - enough > TOGETHER ? TOGETHER : 1)) - time);
     }
   }
 

@@ -144,9 +144,9 @@ describe('names', () => {
       return new Set(readers.map((reader) => markBells(reader, isQuiet))).size;
     };
     expect(names(32, true)).toBe(1);
-    expect(names(968, false)).toBe(1);
-    expect(names(1000, true)).toBeGreaterThan(50);
-    expect(names(1000, false)).toBe(1);
+    expect(names(268, false)).toBe(1);
+    expect(names(1000, true)).toBeGreaterThan(30);
+    expect(names(1000, false)).toBeOneOf([6, 7, 8]);
   });
 
   test('of as many channels as can wait fit into the DNS', () => {
