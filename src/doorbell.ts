@@ -1,6 +1,6 @@
 import { createAnswered } from './doorbell/answered.ts';
 import { createBells } from './doorbell/bells.ts';
-import { idOf, parseQuestion, type Question, setId } from './doorbell/dns.ts';
+import { idOf, notFound, parseQuestion, setId } from './doorbell/dns.ts';
 import { parseRing } from './doorbell/numbers.ts';
 
 /** So many answers fit into the buffer of the socket that asked, whose worker may be this one and reads them when we are done. */
@@ -9,6 +9,12 @@ const AT_ONCE = 100;
 const PAUSE = 1;
 /** nginx repeats each question every five seconds: so many are read only once. */
 const KNOWN = 4000;
+
+interface Question {
+  name: string;
+  /** "No such name". */
+  answer: Buffer;
+}
 
 /**
  * js_filter of a stream server, `listen ... udp`: answers the questions by which requests wait for events
@@ -35,7 +41,7 @@ function answer(s: NginxStreamRequest): void {
     }
   });
   s.on('downstream', (data) => {
-    const ring = parseRing((data as Buffer).toString());
+    const ring = parseRing((data as Buffer).toString().trimEnd());
     if (ring) {
       bells.ring(ring.bell, ring.number);
       send();
@@ -44,14 +50,20 @@ function answer(s: NginxStreamRequest): void {
 
   function read(message: Buffer): Question | undefined {
     const key = message.toString('utf8', 2);
-    const question = known.get(key) ?? parseQuestion(message);
-    if (question && !known.has(key)) {
-      if (known.size >= KNOWN) {
-        known.clear();
-      }
-      known.set(key, question);
+    const question = known.get(key);
+    if (question) {
+      return question;
     }
-    return question;
+    const parsed = parseQuestion(message);
+    if (!parsed) {
+      return undefined;
+    }
+    if (known.size >= KNOWN) {
+      known.clear();
+    }
+    const fresh = { name: parsed.name, answer: notFound(message, parsed.end) };
+    known.set(key, fresh);
+    return fresh;
   }
 
   function send(): void {

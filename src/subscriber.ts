@@ -110,6 +110,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   /** Most looks find nothing: this is all that they have to do. */
   function glance(): void {
     if (glances > 0 && !response.closed && counts.get(key) === place) {
+      isWaiting = false;
       glances--;
       grown += A_LOOK;
       setTimeout(glance, delay);
@@ -149,30 +150,34 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
       } else if (grown + reader.searched > budget || now > end) {
         response.write(`retry: ${Math.ceil(Math.random() * RESUME_WITHIN)}\n\n`);
         response.close();
-      } else if (mark === '' || text !== '' || isUnsettled(reader)) {
+      } else {
         const cursor = reader.cursors[0]!;
         key = cursor.lastKey;
         place = cursor.place;
-        glances = reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
-        delay = pollDelay(limits.poll, now - lastEvent);
-        if (isBusy) {
-          // Those who look together also send together, and the last of them late.
-          delay *= 0.75 + Math.random() / 2;
-        } else if (hasDoorbell && mayWait(now) && !isUnsettled(reader)) {
-          glances = 0;
-          delay = sendTime(reader);
-        }
-        setTimeout(glance, delay);
-      } else {
-        const mine = turn;
-        grown += A_WAIT;
-        isWaiting = true;
-        isQuiet = true;
-        waitForBells(mark, () => {
-          if (mine === turn) {
-            look();
+        if (mark === '' || text !== '' || isUnsettled(reader)) {
+          glances = reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
+          delay = pollDelay(limits.poll, now - lastEvent);
+          if (isBusy) {
+            // Those who look together also send together, and the last of them late.
+            delay *= 0.75 + Math.random() / 2;
+          } else if (hasDoorbell && mayWait(now) && !isUnsettled(reader)) {
+            glances = 0;
+            delay = sendTime(reader);
           }
-        });
+          setTimeout(glance, delay);
+        } else {
+          const mine = turn;
+          grown += A_WAIT;
+          isWaiting = true;
+          isQuiet = true;
+          glances = reader.cursors.length > 1 ? 0 : 1;
+          delay = 1;
+          waitForBells(mark, () => {
+            if (mine === turn) {
+              glance();
+            }
+          });
+        }
       }
     } catch (error) {
       // In a timer nobody else would catch it, and the request would stay for ever.

@@ -108,8 +108,6 @@ function isForgotten({ time }: Waiting<unknown>): boolean {
 }
 
 function parseWait<Asked>(name: string, asked: Asked): Waiting<Asked> | undefined {
-  const bells = WAIT.exec(name)?.[1];
-  return bells === undefined
-    ? undefined
-    : { name, time: 0, bells: bells.split('.').slice(0, -1).map(parseBell), asked };
+  const bells = WAIT.exec(name)?.[1]?.split('.').slice(0, -1).map(parseBell);
+  return bells?.every((bell) => bell !== undefined) ? { name, time: 0, bells, asked } : undefined;
 }

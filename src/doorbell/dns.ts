@@ -2,10 +2,10 @@
 
 const HEADER = 12;
 /**
- * All answers are as long as the longest: under qjs njs keeps the buffer of the first one, and cuts what is longer into pieces
- * that nginx cannot send as one datagram.
+ * All that a session sends is as long as the longest answer: under qjs njs keeps the buffer of what it sends first, and cuts
+ * what is longer into pieces that nginx cannot send as one datagram.
  */
-const ANSWER = HEADER + 255 + 4;
+export const LENGTH = HEADER + 255 + 4;
 const TYPE_A = 1;
 const CLASS_IN = 1;
 /** An answer, recursion desired and available, no error but NXDOMAIN (RFC 1035, section 4.1.1). */
@@ -14,8 +14,8 @@ const NXDOMAIN = 0x8183;
 export interface Question {
   /** In lower case, without the root's dot. */
   name: string;
-  /** "No such name", with the id of the message that was read. */
-  answer: Buffer;
+  /** Where it ends in the message. */
+  end: number;
 }
 
 /** Returns undefined for a message that is no query with one question for an address. */
@@ -41,7 +41,7 @@ export function parseQuestion(message: Buffer): Question | undefined {
   ) {
     return undefined;
   }
-  return { name: labels.join('.').toLowerCase(), answer: notFound(message.subarray(0, end)) };
+  return { name: labels.join('.').toLowerCase(), end };
 }
 
 export function idOf(message: Buffer): number {
@@ -52,10 +52,10 @@ export function setId(message: Buffer, id: number): void {
   message.writeUInt16BE(id, 0);
 }
 
-/** @param question the message up to the end of its question. */
-function notFound(question: Buffer): Buffer {
-  const answer = Buffer.alloc(ANSWER);
-  question.copy(answer);
+/** "No such name", for a message whose question ends there. */
+export function notFound(message: Buffer, end: number): Buffer {
+  const answer = Buffer.alloc(LENGTH);
+  message.copy(answer, 0, 0, end);
   answer.writeUInt16BE(NXDOMAIN, 2);
   // No answers, and nothing of what the query may have had beside its question.
   for (let count = 6; count < HEADER; count += 2) {

@@ -7,7 +7,7 @@ const { markBells } = await import('../../src/channel/wait.ts');
 const { default: doorbell } = await import('../../src/doorbell.ts');
 const { default: doorbellRing } = await import('../../src/doorbell-ring.ts');
 const { createBells } = await import('../../src/doorbell/bells.ts');
-const { parseQuestion } = await import('../../src/doorbell/dns.ts');
+const { notFound, parseQuestion } = await import('../../src/doorbell/dns.ts');
 
 function bells() {
   bellNumbers.entries.clear();
@@ -83,14 +83,22 @@ describe('bells', () => {
     vi.useRealTimers();
   });
 
-  test.each(['example.com', '1-0.sse', 'x-0.wait.sse', '1-0.wait.sse.example', 'all.wait.sse', ''])(
-    'ignores %j',
-    (name) => {
-      const ask = bells();
-      ask('1-0.wait.sse', 'held');
-      expect(ask(name).filter((asked) => asked !== name)).toEqual([]);
-    },
-  );
+  test.each([
+    'example.com',
+    '1-0.sse',
+    '1-.ring.sse',
+    '-1.ring.sse',
+    '01-0.ring.sse',
+    '01-0.wait.sse',
+    'x-0.wait.sse',
+    '1-0.wait.sse.example',
+    'all.wait.sse',
+    '',
+  ])('ignores %j', (name) => {
+    const ask = bells();
+    ask('1-0.wait.sse', 'held');
+    expect(ask(name).filter((asked) => asked !== name)).toEqual([]);
+  });
 });
 
 describe('rings', () => {
@@ -170,7 +178,7 @@ describe('questions', () => {
     const message = Buffer.from(`${good}00010001`, 'hex');
     const question = parseQuestion(message)!;
     expect(question.name).toBe('1-0.wait.sse');
-    const answer = question.answer;
+    const answer = notFound(message, question.end);
     expect(answer.subarray(0, message.length).toString('hex')).toBe(
       `beef818300010000000000000${good.slice(25)}00010001`,
     );
@@ -194,8 +202,8 @@ describe('questions', () => {
     ]) {
       ask(Buffer.from(`${header('0100')}${label}0472696e67037373650000010001`, 'hex'));
       expect(sent.splice(0)).toEqual([
+        ['on', `${name}.ring.sse`.padEnd(271)],
         ['back', 'beef8183'],
-        ['on', `${name}.ring.sse`],
       ]);
     }
     expect([...bellNumbers.entries]).toEqual([['7', 3]]);
@@ -226,7 +234,7 @@ describe('questions', () => {
       message.writeUInt16BE(id, 0);
       listeners.upstream!(message);
     };
-    const hear = (name: string) => listeners.downstream!(Buffer.from(name));
+    const hear = (name: string) => listeners.downstream!(Buffer.from(name.padEnd(271)));
     return { ask, hear, sent };
   }
 

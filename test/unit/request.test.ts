@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parseChannels } from '../../src/channel/name.ts';
 import { formatPositions, parsePositions } from '../../src/channel/position.ts';
 import { pollDelay } from '../../src/channel/wait.ts';
+import { isEventStream } from '../../src/event-stream/media-type.ts';
 import { acceptsEventStream } from '../../src/nginx/negotiate.ts';
 import { countSetting, sizeSetting, timeSetting } from '../../src/nginx/settings.ts';
 
@@ -116,4 +117,19 @@ describe('settings', () => {
       );
     }
   });
+});
+
+test.each([
+  ['text/event-stream', true],
+  ['Text/Event-Stream', true],
+  ['text/event-stream; charset=utf-8', true],
+  ['text/event-stream \t;charset=utf-8', true],
+  ['text/event-stream ', true],
+  ['text/event-streams', false],
+  ['text/event-stream, text/html', false],
+  ['text/event', false],
+  ['', false],
+  [undefined, false],
+])('%j is the type of an event stream: %j', (type, expected) => {
+  expect(isEventStream(type)).toBe(expected);
 });
