@@ -9,7 +9,7 @@ import { counts, log } from './zones.ts';
 
 /** A channel nobody uses is forgotten after this time, or after its events' time to live if that is longer. */
 export const FORGET_AFTER = 3600000;
-/** For how long subscribers can still find out that their channel was deleted: all look within 80 s (nginx/response.ts). */
+/** For how long subscribers can still find out that their channel was deleted: all look within 45 s (nginx/response.ts). */
 const DELETED_FOR = 120000;
 /** For how long a channel's pointer outlives its counters, so that there is one successor, and those who wait hear of it. */
 const OUTLIVE = 120000;
