@@ -181,6 +181,7 @@ ${workers > 1 ? 'worker_cpu_affinity auto;' : ''}
 worker_rlimit_nofile 20000;
 events {
     worker_connections 19000;
+    multi_accept on;
 }`;
 }
 
