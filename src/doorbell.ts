@@ -28,13 +28,13 @@ function answer(s: NginxStreamRequest): void {
   let room = AT_ONCE;
   let pauses = false;
   const bells = createBells<Question>((question) => {
-    answered.add(keyOf(question.name, question.answer));
+    answered.add(question.name, idOf(question.answer));
     due.push(question);
   });
   s.on('upstream', (data) => {
     const message = data as Buffer;
     const question = read(message);
-    if (question && !answered.has(keyOf(question.name, message))) {
+    if (question && !answered.has(question.name, idOf(message))) {
       setId(question.answer, idOf(message));
       bells.ask(question.name, question);
       send();
@@ -67,6 +67,9 @@ function answer(s: NginxStreamRequest): void {
   }
 
   function send(): void {
+    if (due.length === 0) {
+      return;
+    }
     for (const question of due.splice(0, room)) {
       s.sendDownstream(question.answer, { flush: true });
       room--;
@@ -83,11 +86,6 @@ function answer(s: NginxStreamRequest): void {
     room = AT_ONCE;
     send();
   }
-}
-
-/** A repetition has the same id. */
-function keyOf(name: string, message: Buffer): string {
-  return `${idOf(message)} ${name}`;
 }
 
 export default { answer };

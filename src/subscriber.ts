@@ -154,18 +154,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
         const cursor = reader.cursors[0]!;
         key = cursor.lastKey;
         place = cursor.place;
-        if (mark === '' || text !== '' || isUnsettled(reader)) {
-          glances = reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
-          delay = pollDelay(limits.poll, now - lastEvent);
-          if (isBusy) {
-            // Those who look together also send together, and the last of them late.
-            delay *= 0.75 + Math.random() / 2;
-          } else if (hasDoorbell && mayWait(now) && !isUnsettled(reader)) {
-            glances = 0;
-            delay = sendTime(reader);
-          }
-          setTimeout(glance, delay);
-        } else {
+        if (mark !== '' && text === '' && !isUnsettled(reader)) {
           const mine = turn;
           grown += A_WAIT;
           isWaiting = true;
@@ -177,6 +166,19 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
               glance();
             }
           });
+        } else {
+          if (hasDoorbell && mayWait(now) && !isUnsettled(reader)) {
+            glances = 0;
+            delay = isWoken ? sendTime(reader) : 1;
+          } else {
+            glances = reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
+            delay = pollDelay(limits.poll, now - lastEvent);
+            if (isBusy) {
+              // Those who look together also send together, and the last of them late.
+              delay *= 0.75 + Math.random() / 2;
+            }
+          }
+          setTimeout(glance, delay);
         }
       }
     } catch (error) {

@@ -15,6 +15,8 @@ const BUSY_CROWD = 300;
 const MAX_CROWDS = 100;
 /** About what it takes to wake one request and send it an event, in milliseconds. */
 const SEND = 0.04;
+/** Less than what makes events follow each other (`BUSY` in subscriber.ts). */
+const LONGEST_SEND = 200;
 
 /**
  * How long to wait before the next look, in milliseconds: `poll` while events flow, up to ten times that after a
@@ -45,9 +47,9 @@ export function markBells(reader: Reader, isQuiet: boolean): string {
   return (bells.length > 1 ? bells.join('.') : bells[0]!) + '.wait' + (crowd || '') + '.sse';
 }
 
-/** About as long as it takes until all have got what they wait for, in milliseconds. */
+/** About as long as it takes until all who wait for the same have got it, in milliseconds; less if they are many, or in several workers. */
 export function sendTime(reader: Reader): number {
-  return 1 + countLeases(reader.cursors[0]!) * SEND;
+  return Math.min(1 + countLeases(reader.cursors[0]!) * SEND, LONGEST_SEND);
 }
 
 /**

@@ -5,19 +5,26 @@
 const KEEP = 500;
 
 /** Remembers for half a second to one what was answered. */
-export function createAnswered(): { add(question: string): void; has(question: string): boolean } {
+export function createAnswered(): {
+  add(name: string, id: number): void;
+  has(name: string, id: number): boolean;
+} {
   let newer = new Set<string>();
   let older = new Set<string>();
   let since = Date.now();
 
   return {
-    add(question) {
+    add(name, id) {
       turn();
-      newer.add(question);
+      newer.add(keyOf(name, id));
     },
-    has(question) {
+    has(name, id) {
       turn();
-      return newer.has(question) || older.has(question);
+      if (newer.size + older.size === 0) {
+        return false;
+      }
+      const key = keyOf(name, id);
+      return newer.has(key) || older.has(key);
     },
   };
 
@@ -29,4 +36,9 @@ export function createAnswered(): { add(question: string): void; has(question: s
       since = Date.now();
     }
   }
+}
+
+/** A repetition has the same id. */
+function keyOf(name: string, id: number): string {
+  return `${id} ${name}`;
 }

@@ -42,14 +42,15 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
   return { ask, ring };
 
   function ask(name: string, asked: Asked): void {
-    const held = waiting.get(name) ?? parseWait(name, asked);
-    if (held) {
-      held.asked = asked;
-      held.time = Date.now();
-      if (held.time < leavesUntil || held.bells.some(isOver)) {
-        release(held);
-      } else {
-        hold(held);
+    const held = waiting.get(name);
+    const asks = held ?? parseWait(name, asked);
+    if (asks) {
+      asks.asked = asked;
+      asks.time = Date.now();
+      if (asks.time < leavesUntil || asks.bells.some(isOver)) {
+        release(asks);
+      } else if (!held) {
+        hold(asks);
       }
       return;
     }

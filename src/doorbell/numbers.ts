@@ -19,9 +19,15 @@ export function parseRing(name: string): Ring | undefined {
 /** `<bell>-<number>`, as bellName (channel/ring.ts) writes it; undefined for anything else. */
 export function parseBell(text: string): Ring | undefined {
   const dash = text.indexOf('-');
-  const bell = text.slice(0, dash);
+  const bell = Number(text.slice(0, dash));
   const number = Number.parseInt(text.slice(dash + 1), 36);
-  return `${Number(bell)}-${number.toString(36)}` === text ? { bell, number } : undefined;
+  return isCount(bell) && isCount(number) && `${bell}-${number.toString(36)}` === text
+    ? { bell: text.slice(0, dash), number }
+    : undefined;
+}
+
+function isCount(number: number): boolean {
+  return number >= 0 && number % 1 === 0 && number <= Number.MAX_SAFE_INTEGER;
 }
 
 /** Rings may come out of order. */

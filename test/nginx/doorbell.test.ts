@@ -3,7 +3,7 @@ import { eventually, open, publish, type Stream, send } from './client.ts';
 import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { type SseServer, startSseServer } from './sse-server.ts';
 
-/** Who polls so rarely receives nothing unless the doorbell rings, until it looks by itself after 40 s. */
+/** Who polls so rarely receives nothing unless the doorbell rings, until it looks by itself after 45 s. */
 const BEFORE_IT_LOOKS = 20000;
 const NO_POLLING = `location /quiet/ {
   set $sse_poll 10m;

@@ -1,0 +1,112 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { batches, counts, log } from './zones.ts';
+
+vi.useFakeTimers({ now: 60000000 });
+vi.stubEnv('NJS_SSE_DOORBELL', '1');
+vi.stubGlobal('njs', { engine: 'QuickJS', on() {} });
+const { default: subscriber } = await import('../../src/subscriber.ts');
+const { append } = await import('../../src/channel/append.ts');
+
+/** Ends the waits that stand, by the name for which they wait. */
+let waits: [name: string, wake: () => void][];
+
+beforeEach(() => {
+  for (const zone of [counts, log, batches]) {
+    zone.entries.clear();
+  }
+  waits = [];
+  Object.assign(ngx, {
+    fetch: (url: string) => new Promise<void>((resolve) => waits.push([url, resolve])),
+  });
+});
+afterEach(() => {
+  vi.clearAllTimers();
+});
+
+/** What subscribers of these channels have received since the last call. */
+function subscribe(channels: string, variables: Record<string, string> = {}) {
+  const received: string[] = [];
+  const r = {
+    method: 'GET',
+    uri: `/events/${channels}`,
+    args: {},
+    headersIn: {},
+    headersOut: {},
+    variables,
+    sendHeader() {},
+    send: (text: string) => received.push(text),
+    finish() {},
+    error(message: string) {
+      throw new Error(message);
+    },
+  };
+  subscriber.subscribe(r as unknown as NginxHTTPRequest);
+  received.length = 0;
+  return () => received.splice(0).flatMap((text) => /data: .*/.exec(text) ?? []);
+}
+
+const publish = (channel: string, data: string) => append(channel, { data }, { history: 100, ttl: 60000 });
+
+async function wake(): Promise<void> {
+  for (const [, end] of waits.splice(0)) {
+    end();
+  }
+  await vi.advanceTimersByTimeAsync(0);
+}
+
+test('who is woken sends at once, and waits anew when the others have got theirs', async () => {
+  const all = Array.from({ length: 100 }, () => subscribe('many'));
+  publish('many', '1');
+  await wake();
+  expect(all.map((received) => received())).toEqual(Array(100).fill(['data: 1']));
+  await vi.advanceTimersByTimeAsync(4);
+  expect(waits).toHaveLength(0);
+  await vi.advanceTimersByTimeAsync(2);
+  expect(waits).toHaveLength(100);
+});
+
+test('who is woken for nothing waits anew at once', async () => {
+  const received = subscribe('one');
+  await wake();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(waits).toHaveLength(1);
+  expect(received()).toEqual([]);
+});
+
+test('so does one of several channels, after a time in which events followed each other', async () => {
+  const received = subscribe('one,other', { sse_poll: '100ms' });
+  publish('one', '1');
+  await wake();
+  publish('other', '2');
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(received()).toEqual(['data: 1', 'data: 2']);
+  expect(waits).toHaveLength(1);
+  await wake();
+  await vi.advanceTimersByTimeAsync(2);
+  expect(waits).toHaveLength(1);
+});
+
+test('events that come before all have got theirs are sent soon, however many there are', async () => {
+  const all = [subscribe('crowd'), subscribe('crowd')];
+  const leases = [...counts.entries].find(([key]) => key.includes('.subscribers.'))![0];
+  counts.set(leases, 100000);
+  publish('crowd', '1');
+  await wake();
+  publish('crowd', '2');
+  await vi.advanceTimersByTimeAsync(200);
+  publish('crowd', '3');
+  await vi.advanceTimersByTimeAsync(30);
+  expect(all.map((received) => received())).toEqual(Array(2).fill(['data: 1', 'data: 2', 'data: 3']));
+});
+
+test('one that comes between reading and waiting anew is sent', async () => {
+  const received = subscribe('one');
+  publish('one', '1');
+  await wake();
+  publish('one', '2');
+  await vi.advanceTimersByTimeAsync(2);
+  expect(received()).toEqual(['data: 1', 'data: 2']);
+  expect(waits).toHaveLength(0);
+  await vi.advanceTimersByTimeAsync(600);
+  expect(waits).toHaveLength(1);
+});
