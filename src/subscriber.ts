@@ -11,7 +11,8 @@ import {
   type Start,
   startingId,
 } from './channel/read.ts';
-import { canWait, markBells, pollDelay, sendTime, waitForBells } from './channel/wait.ts';
+import { countLeases } from './channel/subscribers.ts';
+import { MAX_BELLS, markBells, pollDelay, waitForBells } from './channel/wait.ts';
 import { isLeaving, lastServed, renewWorker } from './channel/worker.ts';
 import { counts, requireZones } from './channel/zones.ts';
 import { guarded, refuse } from './nginx/answer.ts';
@@ -31,6 +32,10 @@ const A_BEAT = njs.engine === 'QuickJS' ? 280 : 430;
 const RESUME_WITHIN = 100;
 /** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */
 const BUSY = 500;
+/** About what it takes to wake one request and send it an event, in milliseconds. */
+const SEND_TIME = 0.04;
+/** Who was woken waits anew when all have got what they waited for, but soon enough to notice that events follow each other. */
+const LONGEST_SEND = 200;
 /** So many glances are enough before the next look. */
 const GLANCES = 8;
 /** How often to look whether the worker is about to leave, in milliseconds. */
@@ -81,16 +86,16 @@ function subscribe(r: NginxHTTPRequest): void {
 function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limits): void {
   njs.on('exit', () => closeReader(reader));
   const response = openResponse(r, beat);
-  const hasDoorbell = canWait(reader);
+  const hasDoorbell = !!process.env.NJS_SSE_DOORBELL && reader.cursors.length <= MAX_BELLS;
   // Those who came together, as after a restart, should not leave together.
   const jitter = 1 - Math.random() / 4;
   const budget = limits.budget * jitter;
-  let lastEvent = Date.now();
-  let end = lastEvent + limits.lifetime * jitter;
+  let end = Date.now() + limits.lifetime * jitter;
+  /** The first ones follow no other. */
+  let lastEvent = Date.now() - BUSY;
   let leaving = false;
   let lookedForLeaving = 0;
   let grown = 0;
-  let hasReceived = false;
   let isBusy = false;
   let isLarge = false;
   let isWaiting = false;
@@ -126,16 +131,16 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
     isWaiting = false;
     try {
       const now = Date.now();
+      isBusy = isBusy && now - lastEvent < BUSY;
       // To wait anew takes as long as to send: first all others who were woken.
-      const mark = hasDoorbell && !isWoken && mayWait(now) ? markBells(reader, isQuiet) : '';
+      const mark = hasDoorbell && !isWoken && !isBusy && !leaving ? markBells(reader, isQuiet) : '';
       const text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader);
       grown += A_LOOK;
       if (text !== '') {
         response.write(text);
         grown += A_SEND + text.length;
         isLarge = text.length > REPLAY_AHEAD / 2;
-        isBusy = hasReceived && now - lastEvent < BUSY;
-        hasReceived = true;
+        isBusy = now - lastEvent < BUSY;
         isQuiet = false;
         lastEvent = now;
       }
@@ -167,9 +172,9 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
             }
           });
         } else {
-          if (hasDoorbell && mayWait(now) && !isUnsettled(reader)) {
+          if (hasDoorbell && !isBusy && !leaving && !isUnsettled(reader)) {
             glances = 0;
-            delay = isWoken ? sendTime(reader) : 1;
+            delay = isWoken ? Math.min(1 + countLeases(cursor) * SEND_TIME, LONGEST_SEND) : 1;
           } else {
             glances = reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
             delay = pollDelay(limits.poll, now - lastEvent);
@@ -186,10 +191,6 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
       r.error(`sse: ${error}`);
       response.close();
     }
-  }
-
-  function mayWait(now: number): boolean {
-    return !leaving && !(isBusy && now - lastEvent < BUSY);
   }
 
   /** A wait may last three minutes: what cannot wait that long is looked after here. */
