@@ -25,17 +25,10 @@ const A_LOOK = njs.engine === 'QuickJS' ? 210 : 320;
 const A_WAIT = njs.engine === 'QuickJS' ? 3000 : 6000;
 /** Beside the text itself. */
 const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
-/** A write and a timer. */
-const A_BEAT = njs.engine === 'QuickJS' ? 280 : 430;
-
 /** The client whose stream was ended by us should not wait for `$sse_retry`, nor come with all others at once. */
 const RESUME_WITHIN = 100;
 /** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */
 const BUSY = 500;
-/** About what it takes to wake one request and send it an event, in milliseconds. */
-const SEND_TIME = 0.04;
-/** Who was woken waits anew when all have got what they waited for, but soon enough to notice that events follow each other. */
-const LONGEST_SEND = 200;
 /** So many glances are enough before the next look. */
 const GLANCES = 8;
 /** How often to look whether the worker is about to leave, in milliseconds. */
@@ -174,7 +167,8 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
         } else {
           if (hasDoorbell && !isBusy && !leaving && !isUnsettled(reader)) {
             glances = 0;
-            delay = isWoken ? Math.min(1 + countLeases(cursor) * SEND_TIME, LONGEST_SEND) : 1;
+            // To wake one and send to it takes about 40 us.
+            delay = isWoken ? Math.min(1 + countLeases(cursor) * 0.04, BUSY / 2) : 1;
           } else {
             glances = reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
             delay = pollDelay(limits.poll, now - lastEvent);
@@ -200,7 +194,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
       return;
     }
     const now = Date.now();
-    grown += A_BEAT;
+    grown += A_SEND;
     findOutIfLeaving(now);
     keepReader(reader, now);
     if (isWaiting && (leaving || now > end || grown > budget || isUnsettled(reader))) {

@@ -78,7 +78,7 @@ test('so does one of several channels, after a time in which events followed eac
   publish('one', '1');
   await wake();
   publish('other', '2');
-  await vi.advanceTimersByTimeAsync(1000);
+  await vi.advanceTimersByTimeAsync(2000);
   expect(received()).toEqual(['data: 1', 'data: 2']);
   expect(waits).toHaveLength(1);
   await wake();
@@ -93,7 +93,7 @@ test('events that come before all have got theirs are sent soon, however many th
   publish('crowd', '1');
   await wake();
   publish('crowd', '2');
-  await vi.advanceTimersByTimeAsync(200);
+  await vi.advanceTimersByTimeAsync(250);
   publish('crowd', '3');
   await vi.advanceTimersByTimeAsync(30);
   expect(all.map((received) => received())).toEqual(Array(2).fill(['data: 1', 'data: 2', 'data: 3']));
@@ -107,6 +107,6 @@ test('one that comes between reading and waiting anew is sent', async () => {
   await vi.advanceTimersByTimeAsync(2);
   expect(received()).toEqual(['data: 1', 'data: 2']);
   expect(waits).toHaveLength(0);
-  await vi.advanceTimersByTimeAsync(600);
+  await vi.advanceTimersByTimeAsync(2000);
   expect(waits).toHaveLength(1);
 });
