@@ -23,8 +23,9 @@ import { sizeSetting, timeSetting } from './nginx/settings.ts';
 /** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
 const A_LOOK = njs.engine === 'QuickJS' ? 210 : 320;
 const A_WAIT = njs.engine === 'QuickJS' ? 3000 : 6000;
-/** Beside the text itself. */
+/** Beside the text itself; a heartbeat with its timer takes about as much. */
 const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
+
 /** The client whose stream was ended by us should not wait for `$sse_retry`, nor come with all others at once. */
 const RESUME_WITHIN = 100;
 /** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */

@@ -10,7 +10,7 @@ const PATIENCE = 32;
 export const MAX_BELLS = 20;
 /** nginx walks through all who wait for one name whenever one of them is added or gives up. */
 const CROWD = 32;
-/** But all that an event wakes wait anew at once, and nginx reads one question for the doorbell in each turn of its event loop. */
+/** But all that an event wakes wait anew at once, and nginx reads one question for the doorbell in each turn of its event loop, without `multi_accept`. */
 const BUSY_CROWD = 300;
 const MAX_CROWDS = 100;
 

@@ -7,8 +7,8 @@ vi.stubGlobal('njs', { engine: 'QuickJS', on() {} });
 const { default: subscriber } = await import('../../src/subscriber.ts');
 const { append } = await import('../../src/channel/append.ts');
 
-/** Ends the waits that stand, by the name for which they wait. */
-let waits: [name: string, wake: () => void][];
+/** What ends the waits that stand. */
+let waits: (() => void)[];
 
 beforeEach(() => {
   for (const zone of [counts, log, batches]) {
@@ -16,14 +16,14 @@ beforeEach(() => {
   }
   waits = [];
   Object.assign(ngx, {
-    fetch: (url: string) => new Promise<void>((resolve) => waits.push([url, resolve])),
+    fetch: () => new Promise<void>((resolve) => waits.push(resolve)),
   });
 });
 afterEach(() => {
   vi.clearAllTimers();
 });
 
-/** What subscribers of these channels have received since the last call. */
+/** Tells what the subscriber has received since the last call. */
 function subscribe(channels: string, variables: Record<string, string> = {}) {
   const received: string[] = [];
   const r = {
@@ -48,7 +48,7 @@ function subscribe(channels: string, variables: Record<string, string> = {}) {
 const publish = (channel: string, data: string) => append(channel, { data }, { history: 100, ttl: 60000 });
 
 async function wake(): Promise<void> {
-  for (const [, end] of waits.splice(0)) {
+  for (const end of waits.splice(0)) {
     end();
   }
   await vi.advanceTimersByTimeAsync(0);
