@@ -142,8 +142,11 @@ export function fullScenarios(): Scenario[] {
     ingest(10),
     ...relays(100, 10),
     idleOnly(5000, 1, 2),
+    idleOnly(5000, 5000, 2),
+    steady(5000, 1, 2, 20),
     steady(1000, 10, 2, 10),
     steady(5000, 10, 2, 10),
+    anyChannel(5000, 2, { warmup: 2, seconds: 15 }),
     saturation(2, 10),
     publishing(0, 2, 5),
   ];

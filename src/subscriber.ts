@@ -8,10 +8,8 @@ import {
   keepReader,
   openReader,
   read,
-  type Start,
   startingId,
 } from './channel/read.ts';
-import { countLeases } from './channel/subscribers.ts';
 import { MAX_BELLS, markBells, pollDelay, waitForBells } from './channel/wait.ts';
 import { isLeaving, lastServed, renewWorker } from './channel/worker.ts';
 import { counts, requireZones } from './channel/zones.ts';
@@ -40,15 +38,16 @@ const REPLAY_AHEAD = 65536;
 /** Shorter than the interval of `pass`, in milliseconds, by what the last ring may need to be passed on. */
 const PASS_FOR = 59800;
 
+/** What it takes to wake one subscriber and to send to it, about, in milliseconds. */
+const TO_WAKE = 0.04;
+/** To wake so many takes as long as may pass before one of them waits anew. */
+const LARGE = BUSY / 2 / TO_WAKE;
+
+/** Multiples of it modulo 1 are spread evenly, as many as there are. */
+const GOLDEN = 0.618034;
+
 /** More events than a log can hold. */
 const MANY = 1e9;
-
-interface Limits {
-  poll: number;
-  budget: number;
-  lifetime: number;
-  drain: number;
-}
 
 /**
  * js_content: streams one or several channels. A client with a Last-Event-ID (header, or `lastEventId` in the
@@ -57,34 +56,41 @@ interface Limits {
 function subscribe(r: NginxHTTPRequest): void {
   guarded(r, () => {
     requireZones();
-    const limits = {
-      poll: timeSetting(r, 'sse_poll', 20, 1),
-      budget: sizeSetting(r, 'sse_budget', 1048576, 1073741824),
-      lifetime: timeSetting(r, 'sse_lifetime', 3600000, 1000),
-      drain: timeSetting(r, 'sse_drain', 10000, 1),
-    };
+    const poll = timeSetting(r, 'sse_poll', 20, 1);
+    const budget = sizeSetting(r, 'sse_budget', 1048576, 1073741824);
+    const lifetime = timeSetting(r, 'sse_lifetime', 3600000, 1000);
+    const drain = timeSetting(r, 'sse_drain', 10000, 1);
     const channels = parseChannels(r.variables.sse_channel, r.uri);
-    const history = r.args.history === 'all' ? MANY : Number(r.args.history || 0);
+    const wanted = r.args.history;
+    const history = !wanted ? 0 : wanted === 'all' ? MANY : Number(wanted);
     if (!channels) {
       refuse(r, 400, BAD_CHANNELS);
     } else if (history < 0 || history % 1 !== 0) {
       refuse(r, 400, 'history is a number of events, or all');
     } else if (negotiate(r)) {
-      const start = { lastEventId: r.headersIn['Last-Event-ID'] || r.args.lastEventId, history };
-      follow(r, openReader(channels, start), start, limits);
+      const lastEventId = r.headersIn['Last-Event-ID'] || r.args.lastEventId;
+      const spread = (+r.variables.connection! * GOLDEN) % 1;
+      follow(r, openReader(channels, lastEventId, history, spread), poll, budget, lifetime, drain);
     }
   });
 }
 
 /** Streams what the reader reads until the client leaves, or it is time to resume in another request. */
-function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limits): void {
+function follow(
+  r: NginxHTTPRequest,
+  reader: Reader,
+  poll: number,
+  largest: number,
+  lifetime: number,
+  drain: number,
+): void {
   njs.on('exit', () => closeReader(reader));
   const response = openResponse(r, beat);
   const hasDoorbell = !!process.env.NJS_SSE_DOORBELL && reader.cursors.length <= MAX_BELLS;
   // Those who came together, as after a restart, should not leave together.
-  const jitter = 1 - Math.random() / 4;
-  const budget = limits.budget * jitter;
-  let end = Date.now() + limits.lifetime * jitter;
+  const jitter = 1 - reader.spread / 4;
+  const budget = largest * jitter;
+  let end = Date.now() + lifetime * jitter;
   /** The first ones follow no other. */
   let lastEvent = Date.now() - BUSY;
   let leaving = false;
@@ -93,21 +99,24 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   let isBusy = false;
   let isLarge = false;
   let isWaiting = false;
-  let isQuiet = false;
   let key = '';
   let place = 0;
   let delay = 0;
   let glances = 0;
-  /** Counts looks, to know a wait that ends too late. */
-  let turn = 0;
 
-  if (!start.lastEventId) {
-    response.write(`id: ${startingId(reader)}\n\n`);
+  if (!reader.lastEventId) {
+    response.write('id: ' + startingId(reader) + '\n\n');
   }
   look();
 
-  /** Most looks find nothing: this is all that they have to do. */
-  function glance(): void {
+  /**
+   * Most looks find nothing: this is all that they have to do.
+   * @param signal what ended a wait; undefined after a pause. It may come too late, when we look by ourselves.
+   */
+  function glance(signal?: unknown): void {
+    if (signal !== undefined && !isWaiting) {
+      return;
+    }
     if (glances > 0 && !response.closed && counts.get(key) === place) {
       isWaiting = false;
       glances--;
@@ -121,13 +130,12 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
   /** Sends what there is, and sees to the next look. */
   function look(): void {
     const isWoken = isWaiting;
-    turn++;
     isWaiting = false;
     try {
       const now = Date.now();
       isBusy = isBusy && now - lastEvent < BUSY;
       // To wait anew takes as long as to send: first all others who were woken.
-      const mark = hasDoorbell && !isWoken && !isBusy && !leaving ? markBells(reader, isQuiet) : '';
+      const mark = hasDoorbell && !isWoken && !isBusy && !leaving ? markBells(reader) : '';
       const text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader);
       grown += A_LOOK;
       if (text !== '') {
@@ -135,11 +143,10 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
         grown += A_SEND + text.length;
         isLarge = text.length > REPLAY_AHEAD / 2;
         isBusy = now - lastEvent < BUSY;
-        isQuiet = false;
         lastEvent = now;
       }
 
-      if (now - lookedForLeaving >= LOOK_FOR_LEAVING) {
+      if (!isWoken && now - lookedForLeaving >= LOOK_FOR_LEAVING) {
         findOutIfLeaving(now);
       }
       if (response.closed) {
@@ -154,25 +161,18 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
         key = cursor.lastKey;
         place = cursor.place;
         if (mark !== '' && text === '' && !isUnsettled(reader)) {
-          const mine = turn;
           grown += A_WAIT;
           isWaiting = true;
-          isQuiet = true;
           glances = reader.cursors.length > 1 ? 0 : 1;
           delay = 1;
-          waitForBells(mark, () => {
-            if (mine === turn) {
-              glance();
-            }
-          });
+          waitForBells(mark, glance);
         } else {
           if (hasDoorbell && !isBusy && !leaving && !isUnsettled(reader)) {
             glances = 0;
-            // To wake one and send to it takes about 40 us.
-            delay = isWoken ? Math.min(1 + countLeases(cursor) * 0.04, BUSY / 2) : 1;
+            delay = !isWoken ? 1 : reader.peers < LARGE ? 1 + reader.peers * TO_WAKE : BUSY / 2;
           } else {
             glances = reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
-            delay = pollDelay(limits.poll, now - lastEvent);
+            delay = pollDelay(poll, now - lastEvent);
             if (isBusy) {
               // Those who look together also send together, and the last of them late.
               delay *= 0.75 + Math.random() / 2;
@@ -207,7 +207,7 @@ function follow(r: NginxHTTPRequest, reader: Reader, start: Start, limits: Limit
     lookedForLeaving = now;
     if (!leaving && isLeaving(now)) {
       leaving = true;
-      const latest = lastServed() + limits.drain - LOOK_FOR_LEAVING;
+      const latest = lastServed() + drain - LOOK_FOR_LEAVING;
       end = Math.min(end, now + Math.max(0, latest - now) * Math.random());
     }
   }

@@ -29,10 +29,14 @@ type Phase = 'search' | 'lost' | 'replay' | 'live';
 export interface Reader {
   cursors: Cursor[];
   lastEventId: string | undefined;
+  /** From 0 to 1, evenly among the readers of a channel. */
+  spread: number;
   /** True once a channel was deleted. */
   ended: boolean;
   /** How many characters were read beside those that were returned. */
   searched: number;
+  /** How many had moved their leases when we began to wait, ourselves included. */
+  peers: number;
 }
 
 /** Subscribes to one channel, at its beginning. */

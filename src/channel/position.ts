@@ -9,11 +9,10 @@ export interface Position {
 
 /** One id that holds a position in each of several logs: `<epoch>-<place>`, with commas between them. */
 export function formatPositions(positions: Position[]): string {
-  const ids: string[] = [];
-  for (let i = 0; i < positions.length; i++) {
-    ids.push(`${positions[i]!.epoch}-${positions[i]!.place}`);
-  }
-  return ids.length > 1 ? ids.join(',') : ids[0]!;
+  const first = positions[0]!;
+  return positions.length > 1
+    ? positions.map((position) => position.epoch + '-' + position.place).join(',')
+    : first.epoch + '-' + first.place;
 }
 
 /** The positions in a Last-Event-ID; none if it is not of our making (a publisher's own id). */

@@ -5,37 +5,38 @@ import { formatPositions } from './position.ts';
 import { renewLease, returnLease } from './subscribers.ts';
 import { batches, counts, log } from './zones.ts';
 
-/** What a client that connects wants to see first. */
-export interface Start {
-  lastEventId: string | undefined;
-  /** Events to replay to a client without a Last-Event-ID. */
-  history: number;
-}
-
 /** Made when it is needed first: most subscribers are quiet, and the njs engine makes each function for each of them. */
 let catchUp: CatchUp | undefined;
 
 /**
  * Subscribes to channels. Call `keepReader` every now and then, and `closeReader` in the end.
+ * @param history how many events to replay to a client without a Last-Event-ID.
+ * @param spread a number from 0 to 1 that differs among the readers of a channel.
  * @throws where the number zone is full; leases that were taken until then run out.
  */
-export function openReader(channels: string[], start: Start): Reader {
-  const reader: Reader = { cursors: [], lastEventId: start.lastEventId, ended: false, searched: 0 };
+export function openReader(
+  channels: string[],
+  lastEventId: string | undefined,
+  history: number,
+  spread: number,
+): Reader {
+  const reader: Reader = { cursors: [], lastEventId, spread, ended: false, searched: 0, peers: 0 };
   for (let i = 0; i < channels.length; i++) {
-    reader.cursors.push(enter(channels[i]!, 'live'));
+    reader.cursors[i] = enter(channels[i]!, 'live');
   }
   for (let i = 0; i < channels.length; i++) {
     const cursor = reader.cursors[i]!;
     // Negative in a channel that is deleted at this moment, which the first look finds out.
-    cursor.place = Math.max(0, counts.get(cursor.lastKey) || 0);
-    if (start.lastEventId) {
-      if (start.lastEventId !== logKey(cursor.epoch, cursor.place)) {
+    const last = counts.get(cursor.lastKey) || 0;
+    cursor.place = last > 0 ? last : 0;
+    if (lastEventId) {
+      if (lastEventId !== logKey(cursor.epoch, cursor.place)) {
         catchUp = catchUp || createCatchUp();
         catchUp.resume(reader, cursor);
       }
-    } else if (start.history > 0 && cursor.place > 0) {
+    } else if (history > 0 && cursor.place > 0) {
       cursor.phase = 'replay';
-      cursor.place = Math.max(firstPlace(cursor.epoch) - 1, cursor.place - start.history);
+      cursor.place = Math.max(firstPlace(cursor.epoch) - 1, cursor.place - history);
     }
   }
   return reader;

@@ -12,15 +12,27 @@ const BELLS = 1024;
 const NOTES = 4096;
 const KEEP_MARK = 600000;
 const KEEP_NUMBER = 30 * 86400000;
+const ZERO = 48;
+const LETTERS = 97;
 const RINGS = 'rings';
 const NOTING = 'noting';
 const KEEP_NOTING = 150000;
 
 /** Leaves a mark at the bell of a channel's epoch: as consecutive numbers they share the bells evenly. */
-export function markBell(epoch: number): string {
-  const bell = epoch % BELLS;
+export function markBell(epoch: string): string {
+  const bell = bellOf(epoch);
   counts.set('mark.' + bell, 1, KEEP_MARK);
   return bellName(bell);
+}
+
+/** The epoch's number modulo the bells; without `parseInt`, which costs each subscriber some 600 bytes under the njs engine. */
+function bellOf(epoch: string): number {
+  let bell = 0;
+  for (let i = 0; i < epoch.length; i++) {
+    const code = epoch.charCodeAt(i);
+    bell = (bell * 36 + code - (code < LETTERS ? ZERO : LETTERS - 10)) % BELLS;
+  }
+  return bell;
 }
 
 /** A bell with its number: `<bell>-<number>`. */

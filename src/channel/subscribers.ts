@@ -32,7 +32,8 @@ export function returnLease(lease: Lease): void {
 }
 
 export function countSubscribers(epoch: string): number {
-  const window = Math.floor(Date.now() / WINDOW);
+  const time = Date.now();
+  const window = (time - (time % WINDOW)) / WINDOW;
   const now = counts.get(key(epoch, window)) || 0;
   const before = counts.get(key(epoch, window - 1)) || 0;
   return (now > 0 ? now : 0) + (before > 0 ? before : 0);

@@ -9,9 +9,8 @@ const PATIENCE = 32;
 /** Who follows more channels has to poll: so many fit into a name of the DNS, at most eleven characters each. */
 export const MAX_BELLS = 20;
 /** nginx walks through all who wait for one name whenever one of them is added or gives up. */
-const CROWD = 32;
+const CROWD = 64;
 /** But all that an event wakes wait anew at once, and nginx reads one question for the doorbell in each turn of its event loop, without `multi_accept`. */
-const BUSY_CROWD = 300;
 const MAX_CROWDS = 100;
 
 /**
@@ -25,23 +24,24 @@ export function pollDelay(poll: number, idle: number): number {
 
 /**
  * Marks the bells of all channels. Read after that; if there is nothing, wait with `waitForBells`.
- * @param isQuiet whether nothing came since the last wait.
  * @returns the name to wait for.
  */
-export function markBells(reader: Reader, isQuiet: boolean): string {
-  const bells: string[] = [];
+export function markBells(reader: Reader): string {
+  let bells = '';
   for (let i = 0; i < reader.cursors.length; i++) {
-    bells.push(markBell(Number.parseInt(reader.cursors[i]!.epoch, 36)));
+    bells += markBell(reader.cursors[i]!.epoch) + '.';
   }
-  const crowds = countLeases(reader.cursors[0]!) / (isQuiet ? CROWD : BUSY_CROWD);
-  const crowd = crowds > 1 ? Math.floor(Math.random() * Math.min(crowds, MAX_CROWDS)) : 0;
-  return (bells.length > 1 ? bells.join('.') : bells[0]!) + '.wait' + (crowd || '') + '.sse';
+  reader.peers = countLeases(reader.cursors[0]!);
+  const crowds = reader.peers / CROWD;
+  const share = reader.spread * (crowds < MAX_CROWDS ? crowds : MAX_CROWDS);
+  const crowd = share - (share % 1);
+  return bells + 'wait' + (crowd || '') + '.sse';
 }
 
 /**
  * Calls back when one of the bells has rung since it was marked, or by and by without reason: all requests of a
  * worker that resolve one name wait for one answer, which comes when the bell rings (doorbell.ts).
  */
-export function waitForBells(name: string, wake: () => void): void {
+export function waitForBells(name: string, wake: (signal: unknown) => void): void {
   ngx.fetch('http://' + name + '/').then(wake, wake);
 }

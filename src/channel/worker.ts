@@ -7,7 +7,7 @@ import { counts } from './zones.ts';
 const LATE = 2500;
 const KEEP = 600000;
 
-const key = `worker.${process.pid}`;
+const key = 'worker.' + process.pid;
 
 /** To be called once a second by a js_periodic. */
 export function renewWorker(): void {

@@ -40,7 +40,7 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
   const interval = timeSetting(r, 'sse_heartbeat', 45000, 100);
   const retry = timeSetting(r, 'sse_retry', 2000, 1);
   const largest = sizeSetting(r, 'sse_backlog', 1048576, 1073741824);
-  const wait = Math.min(interval, LONGEST_PAUSE);
+  const wait = interval < LONGEST_PAUSE ? interval : LONGEST_PAUSE;
   // nginx counts a timer from the time at which it last looked at the clock, so it may end early.
   const enough = interval - interval / 8;
   const variables = r.variables;
@@ -66,7 +66,7 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
   if (r.method === 'HEAD') {
     close();
   }
-  write(`retry: ${retry}\n\n`);
+  write('retry: ' + retry + '\n\n');
   if (!response.closed) {
     timer = setTimeout(beat, wait);
   }

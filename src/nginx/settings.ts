@@ -4,11 +4,10 @@
  * SettingError, so that a typing mistake is never a silent default.
  */
 
-const TIMES: Record<string, number> = { '': 1000, ms: 1, s: 1000, m: 60000, h: 3600000, d: 86400000 };
 const MAX_TIME = 30 * 86400000;
 const ZERO = 48;
 const NINE = 57;
-const SIZES: Record<string, number> = { '': 1, k: 1024, m: 1048576, K: 1024, M: 1048576 };
+const MEGABYTE = 1048576;
 
 /** A time in milliseconds, from `min` to 30 days; a number without a unit is in seconds, as everywhere in nginx. */
 export function timeSetting(r: NginxHTTPRequest, name: string, fallback: number, min: number): number {
@@ -16,7 +15,8 @@ export function timeSetting(r: NginxHTTPRequest, name: string, fallback: number,
   if (!text) {
     return fallback;
   }
-  return inRange(name, text, TIMES, min, MAX_TIME, `a time from ${min}ms to 30d, like 15s`);
+  const units = { '': 1000, ms: 1, s: 1000, m: 60000, h: 3600000, d: 86400000 };
+  return inRange(name, text, units, min, MAX_TIME, `a time from ${min}ms to 30d, like 15s`);
 }
 
 /** A size in bytes from 1 to `max`, with nginx's `k` and `m`. */
@@ -25,7 +25,8 @@ export function sizeSetting(r: NginxHTTPRequest, name: string, fallback: number,
   if (!text) {
     return fallback;
   }
-  return inRange(name, text, SIZES, 1, max, `a size up to ${max / SIZES.m!}m, like 64k`);
+  const units = { '': 1, k: 1024, m: MEGABYTE, K: 1024, M: MEGABYTE };
+  return inRange(name, text, units, 1, max, `a size up to ${max / MEGABYTE}m, like 64k`);
 }
 
 /** A whole number from 1 to `max`. */

@@ -9,7 +9,7 @@ const { closeReader, openReader, read } = await import('../../src/channel/read.t
 const { countSubscribers, renewLease, returnLease } = await import('../../src/channel/subscribers.ts');
 
 const LIMITS = { history: 100, ttl: 60000 };
-const LIVE = { lastEventId: undefined, history: 0 };
+const follow = (channels: string[]) => openReader(channels, undefined, 0, 0);
 
 beforeEach(() => {
   log.entries.clear();
@@ -28,7 +28,7 @@ describe('append', () => {
     const epoch = findChannel('a')!;
     log.set(`${epoch}-2`, '');
     expect(append('a', { data: '2' }, LIMITS).id).toBe(`${epoch}-3`);
-    const reader = openReader(['a'], { lastEventId: undefined, history: 9 });
+    const reader = openReader(['a'], undefined, 9, 0);
     expect(read(reader)).toBe(`id: ${epoch}-1\ndata: 1\n\nid: ${epoch}-3\ndata: 2\n\n`);
   });
 
@@ -58,7 +58,7 @@ describe('read', () => {
   test('waits for a place that is taken, then closes it for everyone', () => {
     append('a', { data: '1' }, LIMITS);
     const epoch = findChannel('a')!;
-    const readers = [openReader(['a'], LIVE), openReader(['a'], LIVE)];
+    const readers = [follow(['a']), follow(['a'])];
     expect(readers.map(read)).toEqual(['', '']);
     counts.incr(`${epoch}.last`, 1);
     append('a', { data: '3' }, LIMITS);
@@ -72,7 +72,7 @@ describe('read', () => {
 
   test('reads a place that is filled late, but in time', () => {
     const epoch = openChannel('a', 0);
-    const reader = openReader(['a'], LIVE);
+    const reader = follow(['a']);
     read(reader);
     counts.incr(`${epoch}.last`, 1);
     expect(read(reader)).toBe('');
@@ -82,7 +82,7 @@ describe('read', () => {
 
   test('a live reader that the log has left behind is told so', () => {
     append('a', { data: '1' }, LIMITS);
-    const reader = openReader(['a'], LIVE);
+    const reader = follow(['a']);
     read(reader);
     for (let i = 2; i <= 9; i++) {
       append('a', { data: String(i) }, { history: 2, ttl: 60000 });
@@ -98,7 +98,7 @@ describe('read', () => {
     for (let i = 1; i <= 5; i++) {
       append('a', { data: 'x'.repeat(25000) }, LIMITS);
     }
-    const reader = openReader(['a'], { lastEventId: undefined, history: 5 });
+    const reader = openReader(['a'], undefined, 5, 0);
     expect([read(reader), read(reader), read(reader)].map((text) => text.split('\n\n').length - 1)).toEqual([
       3, 2, 0,
     ]);
@@ -137,7 +137,7 @@ describe('many events at once', () => {
   }
 
   test('are read by one reader for all that are as far', () => {
-    const readers = [openReader(['a'], LIVE), openReader(['a'], LIVE)];
+    const readers = [follow(['a']), follow(['a'])];
     const text = publish(1, 4);
     expect(read(readers[0]!)).toBe(text);
     expect(readers[0]!.searched).toBe(text.length);
@@ -148,11 +148,7 @@ describe('many events at once', () => {
   });
 
   test('are read by a reader itself that is not as far, or has several channels', () => {
-    const [reader, late, several] = [
-      openReader(['a'], LIVE),
-      openReader(['a'], LIVE),
-      openReader(['a', 'b'], LIVE),
-    ];
+    const [reader, late, several] = [follow(['a']), follow(['a']), follow(['a', 'b'])];
     publish(1, 1);
     read(reader!);
     const text = publish(2, 6);
@@ -163,7 +159,7 @@ describe('many events at once', () => {
   });
 
   test('are not left to others with a hole in them, or where there is no room', () => {
-    const readers = [openReader(['a'], LIVE), openReader(['a'], LIVE)];
+    const readers = [follow(['a']), follow(['a'])];
     publish(1, 1);
     counts.incr(`${findChannel('a')}.last`, 1);
     const rest = publish(3, 6);
@@ -199,7 +195,7 @@ describe('leases', () => {
   });
 
   test('a reader has one in each of its channels', () => {
-    const reader = openReader(['a', 'b'], LIVE);
+    const reader = follow(['a', 'b']);
     expect([countSubscribers(findChannel('a')!), countSubscribers(findChannel('b')!)]).toEqual([1, 1]);
     closeReader(reader);
     expect([countSubscribers(findChannel('a')!), countSubscribers(findChannel('b')!)]).toEqual([0, 0]);

@@ -24,7 +24,7 @@ afterEach(() => {
 
 test('a ring that was noted is passed on once', async () => {
   passBells(10000);
-  markBell(7);
+  markBell('7');
   ringBell(7);
   await vi.advanceTimersByTimeAsync(9000);
   expect(asked).toEqual(['http://7-1.ring.sse/']);
@@ -40,7 +40,7 @@ test('rings that scripts note are passed on at once, where such scripts run; els
   announceNotes();
   await vi.advanceTimersByTimeAsync(10000);
   expect(count()).toBeGreaterThan(300);
-  markBell(7);
+  markBell('7');
   ringBell(7);
   await vi.advanceTimersByTimeAsync(25);
   expect(asked).toEqual(['http://7-1.ring.sse/']);

@@ -16,7 +16,7 @@ beforeEach(() => {
   }
   waits = [];
   Object.assign(ngx, {
-    fetch: () => new Promise<void>((resolve) => waits.push(resolve)),
+    fetch: () => new Promise((_, reject) => waits.push(() => reject(new Error('no such name')))),
   });
 });
 afterEach(() => {
@@ -32,7 +32,7 @@ function subscribe(channels: string, variables: Record<string, string> = {}) {
     args: {},
     headersIn: {},
     headersOut: {},
-    variables,
+    variables: { connection: '1', ...variables },
     sendHeader() {},
     send: (text: string) => received.push(text),
     finish() {},
@@ -56,6 +56,9 @@ async function wake(): Promise<void> {
 
 test('who is woken sends at once, and waits anew when the others have got theirs', async () => {
   const all = Array.from({ length: 100 }, () => subscribe('many'));
+  // To learn how many they are.
+  await wake();
+  await vi.advanceTimersByTimeAsync(5);
   publish('many', '1');
   await wake();
   expect(all.map((received) => received())).toEqual(Array(100).fill(['data: 1']));
@@ -97,6 +100,16 @@ test('events that come before all have got theirs are sent soon, however many th
   publish('crowd', '3');
   await vi.advanceTimersByTimeAsync(30);
   expect(all.map((received) => received())).toEqual(Array(2).fill(['data: 1', 'data: 2', 'data: 3']));
+});
+
+test('a wait that ends late, when the heartbeat has found the event, starts nothing', async () => {
+  const received = subscribe('one');
+  publish('one', '1');
+  await vi.advanceTimersByTimeAsync(45000);
+  expect(received()).toEqual(['data: 1']);
+  await wake();
+  await vi.advanceTimersByTimeAsync(2);
+  expect(waits).toHaveLength(1);
 });
 
 test('one that comes between reading and waiting anew is sent', async () => {
