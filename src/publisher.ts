@@ -60,7 +60,8 @@ function post(r: NginxHTTPRequest, channel: string): void {
   };
   const largest = sizeSetting(r, 'sse_max_event', 1048576, 64 * 1048576);
 
-  const type = (r.headersIn['Content-Type'] || '').toLowerCase();
+  const given = r.headersIn['Content-Type'];
+  const type = given ? given.toLowerCase() : '';
   const unsupported = unsupportedBody(r, type);
   if (unsupported) {
     refuse(r, 415, unsupported);
