@@ -43,9 +43,6 @@ const TO_WAKE = 0.04;
 /** To wake so many takes as long as may pass before one of them waits anew. */
 const LARGE = BUSY / 2 / TO_WAKE;
 
-/** Multiples of it modulo 1 are spread evenly, as many as there are. */
-const GOLDEN = 0.618034;
-
 /** More events than a log can hold. */
 const MANY = 1e9;
 
@@ -69,8 +66,7 @@ function subscribe(r: NginxHTTPRequest): void {
       refuse(r, 400, 'history is a number of events, or all');
     } else if (negotiate(r)) {
       const lastEventId = r.headersIn['Last-Event-ID'] || r.args.lastEventId;
-      const spread = (+r.variables.connection! * GOLDEN) % 1;
-      follow(r, openReader(channels, lastEventId, history, spread), poll, budget, lifetime, drain);
+      follow(r, openReader(channels, lastEventId, history), poll, budget, lifetime, drain);
     }
   });
 }

@@ -29,7 +29,7 @@ type Phase = 'search' | 'lost' | 'replay' | 'live';
 export interface Reader {
   cursors: Cursor[];
   lastEventId: string | undefined;
-  /** From 0 to 1, evenly among the readers of a channel. */
+  /** From 0 to 1, by chance: what readers should not all do alike depends on it. */
   spread: number;
   /** True once a channel was deleted. */
   ended: boolean;

@@ -11,15 +11,10 @@ let catchUp: CatchUp | undefined;
 /**
  * Subscribes to channels. Call `keepReader` every now and then, and `closeReader` in the end.
  * @param history how many events to replay to a client without a Last-Event-ID.
- * @param spread a number from 0 to 1 that differs among the readers of a channel.
  * @throws where the number zone is full; leases that were taken until then run out.
  */
-export function openReader(
-  channels: string[],
-  lastEventId: string | undefined,
-  history: number,
-  spread: number,
-): Reader {
+export function openReader(channels: string[], lastEventId: string | undefined, history: number): Reader {
+  const spread = Math.random();
   const reader: Reader = { cursors: [], lastEventId, spread, ended: false, searched: 0, peers: 0 };
   for (let i = 0; i < channels.length; i++) {
     reader.cursors[i] = enter(channels[i]!, 'live');

@@ -41,7 +41,8 @@ export function countSubscribers(epoch: string): number {
 
 /** How many have moved their leases to the window in which this one is: right towards its end, too few before. */
 export function countLeases(lease: Lease): number {
-  return counts.get(key(lease.epoch, lease.window)) || 0;
+  const count = counts.get(key(lease.epoch, lease.window)) || 0;
+  return count > 0 ? count : 0;
 }
 
 function key(epoch: string, window: number): string {

@@ -27,15 +27,16 @@ export function pollDelay(poll: number, idle: number): number {
  * @returns the name to wait for.
  */
 export function markBells(reader: Reader): string {
-  let bells = '';
-  for (let i = 0; i < reader.cursors.length; i++) {
-    bells += markBell(reader.cursors[i]!.epoch) + '.';
-  }
-  reader.peers = countLeases(reader.cursors[0]!);
+  const first = reader.cursors[0]!;
+  const bells =
+    reader.cursors.length > 1
+      ? reader.cursors.map((cursor) => markBell(cursor.epoch)).join('.')
+      : markBell(first.epoch);
+  reader.peers = countLeases(first);
   const crowds = reader.peers / CROWD;
   const share = reader.spread * (crowds < MAX_CROWDS ? crowds : MAX_CROWDS);
   const crowd = share - (share % 1);
-  return bells + 'wait' + (crowd || '') + '.sse';
+  return bells + '.wait' + (crowd || '') + '.sse';
 }
 
 /**

@@ -9,7 +9,7 @@ const { closeReader, openReader, read } = await import('../../src/channel/read.t
 const { countSubscribers, renewLease, returnLease } = await import('../../src/channel/subscribers.ts');
 
 const LIMITS = { history: 100, ttl: 60000 };
-const follow = (channels: string[]) => openReader(channels, undefined, 0, 0);
+const follow = (channels: string[]) => openReader(channels, undefined, 0);
 
 beforeEach(() => {
   log.entries.clear();
@@ -28,7 +28,7 @@ describe('append', () => {
     const epoch = findChannel('a')!;
     log.set(`${epoch}-2`, '');
     expect(append('a', { data: '2' }, LIMITS).id).toBe(`${epoch}-3`);
-    const reader = openReader(['a'], undefined, 9, 0);
+    const reader = openReader(['a'], undefined, 9);
     expect(read(reader)).toBe(`id: ${epoch}-1\ndata: 1\n\nid: ${epoch}-3\ndata: 2\n\n`);
   });
 
@@ -98,7 +98,7 @@ describe('read', () => {
     for (let i = 1; i <= 5; i++) {
       append('a', { data: 'x'.repeat(25000) }, LIMITS);
     }
-    const reader = openReader(['a'], undefined, 5, 0);
+    const reader = openReader(['a'], undefined, 5);
     expect([read(reader), read(reader), read(reader)].map((text) => text.split('\n\n').length - 1)).toEqual([
       3, 2, 0,
     ]);

@@ -163,6 +163,11 @@ describe('names', () => {
     expect(namesOfMore(64)).toBe(1);
     expect(namesOfMore(256)).toBe(5);
     expect(namesOfMore(10000)).toBe(100);
+    // As after a jump of the clock, when leases were forgotten that are returned now.
+    const reader = readerOf(['crowded']);
+    counts.set(`${reader.cursors[0]!.epoch}.subscribers.${reader.cursors[0]!.window}`, -10000);
+    expect(markBells(reader)).toMatch(/^[0-9]+-[0-9a-z]+\.wait\.sse$/);
+    expect(reader.peers).toBe(0);
   });
 
   test('of as many channels as can wait fit into the DNS', () => {

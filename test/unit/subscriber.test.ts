@@ -32,7 +32,7 @@ function subscribe(channels: string, variables: Record<string, string> = {}) {
     args: {},
     headersIn: {},
     headersOut: {},
-    variables: { connection: '1', ...variables },
+    variables,
     sendHeader() {},
     send: (text: string) => received.push(text),
     finish() {},
@@ -93,6 +93,8 @@ test('events that come before all have got theirs are sent soon, however many th
   const all = [subscribe('crowd'), subscribe('crowd')];
   const leases = [...counts.entries].find(([key]) => key.includes('.subscribers.'))![0];
   counts.set(leases, 100000);
+  await wake();
+  await vi.advanceTimersByTimeAsync(5);
   publish('crowd', '1');
   await wake();
   publish('crowd', '2');
