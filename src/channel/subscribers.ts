@@ -34,14 +34,12 @@ export function returnLease(lease: Lease): void {
 export function countSubscribers(epoch: string): number {
   const time = Date.now();
   const window = (time - (time % WINDOW)) / WINDOW;
-  const now = counts.get(key(epoch, window)) || 0;
-  const before = counts.get(key(epoch, window - 1)) || 0;
-  return (now > 0 ? now : 0) + (before > 0 ? before : 0);
+  return countLeases(epoch, window) + countLeases(epoch, window - 1);
 }
 
-/** How many have moved their leases to the window in which this one is: right towards its end, too few before. */
-export function countLeases(lease: Lease): number {
-  const count = counts.get(key(lease.epoch, lease.window)) || 0;
+/** How many leases are in a window: towards its end those of all subscribers. None if more were forgotten than are there. */
+export function countLeases(epoch: string, window: number): number {
+  const count = counts.get(key(epoch, window)) || 0;
   return count > 0 ? count : 0;
 }
 

@@ -32,7 +32,7 @@ export function markBells(reader: Reader): string {
     reader.cursors.length > 1
       ? reader.cursors.map((cursor) => markBell(cursor.epoch)).join('.')
       : markBell(first.epoch);
-  reader.peers = countLeases(first);
+  reader.peers = countLeases(first.epoch, first.window);
   const crowds = reader.peers / CROWD;
   const share = reader.spread * (crowds < MAX_CROWDS ? crowds : MAX_CROWDS);
   const crowd = share - (share % 1);
