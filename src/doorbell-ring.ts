@@ -1,6 +1,8 @@
 import { LENGTH, notFound, parseQuestion } from './doorbell/dns.ts';
 import { parseRing, setNumber } from './doorbell/numbers.ts';
 
+const FLUSH = { flush: true };
+
 /**
  * js_filter of a stream server, `listen ... udp`: passes `<bell>-<number>.ring.sse` on to its upstream, which is every
  * session of doorbell.ts, and answers it.
@@ -12,8 +14,8 @@ function ring(s: NginxStreamRequest): void {
     const rung = question && parseRing(question.name);
     if (rung) {
       setNumber(rung);
-      s.sendUpstream(question.name.padEnd(LENGTH), { flush: true });
-      s.sendDownstream(notFound(message, question.end), { flush: true });
+      s.sendUpstream(question.name.padEnd(LENGTH), FLUSH);
+      s.sendDownstream(notFound(message, question.end), FLUSH);
     }
   });
 }

@@ -1,4 +1,3 @@
-import { createAnswered } from './doorbell/answered.ts';
 import { createBells } from './doorbell/bells.ts';
 import { idOf, notFound, parseQuestion, setId } from './doorbell/dns.ts';
 import { parseRing } from './doorbell/numbers.ts';
@@ -8,12 +7,21 @@ const AT_ONCE = 100;
 /** In milliseconds. After 0 it would not read before the next portion. */
 const PAUSE = 1;
 /** nginx repeats each question every five seconds: so many are read only once. */
-const KNOWN = 4000;
+const KNOWN = 2000;
+/**
+ * nginx repeats a question every 5 s until it is answered. A repetition that crosses the answer must not be answered again:
+ * nginx would log an error. One that comes later than that, in milliseconds, means that the answer was lost.
+ */
+const CROSSING = 500;
+const FLUSH = { flush: true };
 
 interface Question {
   name: string;
-  /** "No such name". */
+  /** "No such name", with the id of the latest query. */
   answer: Buffer;
+  /** When it was answered, in milliseconds since 1970, and under which id. */
+  answered: number;
+  answeredId: number;
 }
 
 /**
@@ -22,58 +30,54 @@ interface Question {
  * session. From the session's upstream come the rings.
  */
 function answer(s: NginxStreamRequest): void {
-  const answered = createAnswered();
-  const known = new Map<string, Question>();
+  let known = new Map<string, Question>();
+  let knownBefore = known;
   const due: Question[] = [];
   let room = AT_ONCE;
   let pauses = false;
   const bells = createBells<Question>((question) => {
-    answered.add(question.name, idOf(question.answer));
-    due.push(question);
+    question.answered = Date.now();
+    question.answeredId = idOf(question.answer);
+    if (room > 0) {
+      send(question);
+    } else {
+      due.push(question);
+    }
   });
   s.on('upstream', (data) => {
     const message = data as Buffer;
     const question = read(message);
-    if (question && !answered.has(question.name, idOf(message))) {
+    if (question && !isCrossing(question, idOf(message))) {
       setId(question.answer, idOf(message));
       bells.ask(question.name, question);
-      send();
     }
   });
   s.on('downstream', (data) => {
     const ring = parseRing((data as Buffer).toString().trimEnd());
     if (ring) {
       bells.ring(ring.bell, ring.number);
-      send();
     }
   });
 
   function read(message: Buffer): Question | undefined {
     const key = message.toString('utf8', 2);
-    const question = known.get(key);
-    if (question) {
-      return question;
-    }
-    const parsed = parseQuestion(message);
-    if (!parsed) {
-      return undefined;
-    }
-    if (known.size >= KNOWN) {
-      known.clear();
-    }
-    const fresh = { name: parsed.name, answer: notFound(message, parsed.end) };
-    known.set(key, fresh);
-    return fresh;
+    return known.get(key) ?? keep(key, knownBefore.get(key) ?? parse(message));
   }
 
-  function send(): void {
-    if (due.length === 0) {
-      return;
+  function keep(key: string, question: Question | undefined): Question | undefined {
+    if (question) {
+      if (known.size >= KNOWN) {
+        knownBefore = known;
+        known = new Map();
+      }
+      known.set(key, question);
     }
-    for (const question of due.splice(0, room)) {
-      s.sendDownstream(question.answer, { flush: true });
-      room--;
-    }
+    return question;
+  }
+
+  function send(question: Question): void {
+    s.sendDownstream(question.answer, FLUSH);
+    room--;
     // nginx hands over all rings that have come in one go.
     if (room < AT_ONCE / 2 && !pauses) {
       pauses = true;
@@ -84,8 +88,20 @@ function answer(s: NginxStreamRequest): void {
   function goOn(): void {
     pauses = false;
     room = AT_ONCE;
-    send();
+    due.splice(0, AT_ONCE).forEach(send);
   }
+}
+
+/** Whether a query with that id is a repetition of one that was just answered. */
+function isCrossing(question: Question, id: number): boolean {
+  return question.answeredId === id && Date.now() - question.answered < CROSSING;
+}
+
+function parse(message: Buffer): Question | undefined {
+  const question = parseQuestion(message);
+  return (
+    question && { name: question.name, answer: notFound(message, question.end), answered: 0, answeredId: -1 }
+  );
 }
 
 export default { answer };

@@ -12,6 +12,9 @@ import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
 
 passRingsOn();
 
+/** In milliseconds. Who is woken gets the event first: to answer takes as long as to wake one. */
+const AFTER_WAKING = 2;
+
 const METHODS = 'GET, HEAD, POST, DELETE';
 const BAD_LINE = 'an id or a type cannot have NUL, CR or LF';
 
@@ -119,13 +122,16 @@ function appendAll(
   let published = 0;
   try {
     let newest: Appended | undefined;
+    let wakes = false;
     for (; published < events.length; published++) {
       newest = append(channel, events[published]!, limits);
+      wakes = wakes || newest.wakes;
     }
-    const epoch = newest!.epoch;
-    const subscribers = countSubscribers(epoch);
-    const state = channelState(channel, epoch, subscribers, newest!.place, newest!.id);
-    answerJson(r, subscribers > 0 ? 201 : 202, state);
+    if (wakes) {
+      setTimeout(() => guarded(r, () => answerPublished(r, channel, newest!)), AFTER_WAKING);
+    } else {
+      answerPublished(r, channel, newest!);
+    }
   } catch (error) {
     if (!isZoneFull(error)) {
       throw error;
@@ -135,6 +141,12 @@ function appendAll(
       published,
     });
   }
+}
+
+function answerPublished(r: NginxHTTPRequest, channel: string, newest: Appended): void {
+  const subscribers = countSubscribers(newest.epoch);
+  const state = channelState(channel, newest.epoch, subscribers, newest.place, newest.id);
+  answerJson(r, subscribers > 0 ? 201 : 202, state);
 }
 
 /** What is wrong with the body's type, or undefined. */

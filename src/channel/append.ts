@@ -16,6 +16,8 @@ export interface Limits {
 export interface Appended extends Position {
   /** Its own, or `<epoch>-<place>`. */
   id: string;
+  /** Whether it wakes somebody who waits for an event. */
+  wakes: boolean;
 }
 
 /**
@@ -38,9 +40,9 @@ export function append(channel: string, event: ServerEvent, limits: Limits): App
       const key = logKey(epoch, place);
       const id = event.id || key;
       if (fill(key, 'id: ' + id + '\n' + fields, limits.ttl)) {
+        const wakes = ringBell(number!);
         keepChannel(channel, number!, limits.ttl);
-        ringBell(number!);
-        return { id, epoch, place };
+        return { id, epoch, place, wakes };
       }
     } else {
       openChannel(channel, limits.ttl);

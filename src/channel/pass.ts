@@ -1,4 +1,4 @@
-import { bellName, openNotes, resolveRing } from './ring.ts';
+import { openNotes, resolveRing } from './ring.ts';
 import { isLeaving, lastServed } from './worker.ts';
 
 /** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
@@ -87,7 +87,7 @@ export function passBells(duration: number): void {
       }
     }
     for (let i = 0; i < bells.length; i++) {
-      resolveRing(bellName(bells[i]!));
+      resolveRing(notes.nameOf(bells[i]!));
     }
   }
 

@@ -22,7 +22,7 @@ const KEEP_NOTING = 150000;
 export function markBell(epoch: string): string {
   const bell = bellOf(epoch);
   counts.set('mark.' + bell, 1, KEEP_MARK);
-  return bellName(bell);
+  return bellName(bell, counts.get('bell.' + bell));
 }
 
 /** The epoch's number modulo the bells; without `parseInt`, which costs each subscriber some 600 bytes under the njs engine. */
@@ -35,30 +35,32 @@ function bellOf(epoch: string): number {
   return bell;
 }
 
-/** A bell with its number: `<bell>-<number>`. */
-export function bellName(bell: number): string {
-  return bell + '-' + (counts.get('bell.' + bell) || 0).toString(36);
+/** A bell with its number, which is 0 before it rings for the first time: `<bell>-<number>`. */
+function bellName(bell: number, number: number | undefined): string {
+  return bell + '-' + (number || 0).toString(36);
 }
 
 /**
  * To be called when something has happened in the channel of this epoch. Throws nothing: should a zone be full, those who
  * wait look by themselves at their next heartbeat.
+ * @returns whether somebody may have waited for that.
  */
-export function ringBell(epoch: number): void {
+export function ringBell(epoch: number): boolean {
   const bell = epoch % BELLS;
   try {
     if (counts.pop('mark.' + bell) !== undefined) {
-      counts.incr('bell.' + bell, 1, 0, KEEP_NUMBER);
-      passOn(bell);
+      passOn(bell, counts.incr('bell.' + bell, 1, 0, KEEP_NUMBER));
+      return true;
     }
   } catch {}
+  return false;
 }
 
-let passOn = noteRing;
+let passOn: (bell: number, number: number) => void = noteRing;
 
 /** From now on this script passes its rings on by itself, to all workers: its location has the resolver for that. */
 export function passRingsOn(): void {
-  passOn = (bell) => resolveRing(bellName(bell));
+  passOn = (bell, number) => resolveRing(bellName(bell, number));
 }
 
 /** @param bell with its number, or `all`. */
@@ -85,6 +87,8 @@ export interface Notes {
   last(): number;
   /** Which bell rang at that, and when; undefined before it is noted. */
   at(ring: number): { bell: number; time: number } | undefined;
+  /** A bell with the number that it has now. */
+  nameOf(bell: number): string;
 }
 
 /** One function for what only a js_periodic needs: each costs every subscriber under the njs engine (docs/ARCHITECTURE.md, "Memory"). */
@@ -96,5 +100,6 @@ export function openNotes(): Notes {
       const note = counts.get('ring.' + (ring % NOTES));
       return note === undefined ? undefined : { bell: note % BELLS, time: Math.floor(note / BELLS) };
     },
+    nameOf: (bell) => bellName(bell, counts.get('bell.' + bell)),
   };
 }

@@ -34,8 +34,8 @@ const ALL = 'all.ring.sse';
 export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked> {
   /** By name. A question that is held is asked again and again, and only the latest is to be answered. */
   const waiting = new Map<string, Waiting<Asked>>();
-  /** The names that wait for each bell. */
-  const namesOf = new Map<string, Set<string>>();
+  /** Those who wait for each bell. */
+  const waitingFor = new Map<string, Set<Waiting<Asked>>>();
   let leavesUntil = 0;
   let sweepAt = SWEEP;
 
@@ -71,8 +71,7 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
   }
 
   function ring(bell: string, number: number): void {
-    for (const name of [...(namesOf.get(bell) ?? [])]) {
-      const held = waiting.get(name)!;
+    for (const held of waitingFor.get(bell) ?? []) {
       if (held.bells.some((low) => low.bell === bell && low.number < number)) {
         release(held);
       }
@@ -86,17 +85,17 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
     }
     waiting.set(held.name, held);
     for (const { bell } of held.bells) {
-      if (!namesOf.has(bell)) {
-        namesOf.set(bell, new Set());
+      if (!waitingFor.has(bell)) {
+        waitingFor.set(bell, new Set());
       }
-      namesOf.get(bell)!.add(held.name);
+      waitingFor.get(bell)!.add(held);
     }
   }
 
   function release(held: Waiting<Asked>): void {
     waiting.delete(held.name);
     for (const { bell } of held.bells) {
-      namesOf.get(bell)?.delete(held.name);
+      waitingFor.get(bell)?.delete(held);
     }
     if (!isForgotten(held)) {
       answer(held.asked);

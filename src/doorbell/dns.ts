@@ -1,6 +1,11 @@
-/** As much of RFC 1035 as nginx's resolver needs: one question in, "no such name" out. */
+/**
+ * As much of RFC 1035 as nginx's resolver needs: one question in, "no such name" out. All of it is on the way of every event
+ * after a silence, and bytes are taken by their index because that is what both engines do fastest.
+ */
 
 const HEADER = 12;
+/** What follows the name in a question: the root's label, type and class. */
+const TRAILER = 5;
 /**
  * All that a session sends is as long as the longest answer: under qjs njs keeps the buffer of what it sends first, and cuts
  * what is longer into pieces that nginx cannot send as one datagram.
@@ -8,8 +13,6 @@ const HEADER = 12;
 export const LENGTH = HEADER + 255 + 4;
 const TYPE_A = 1;
 const CLASS_IN = 1;
-/** An answer, recursion desired and available, no error but NXDOMAIN (RFC 1035, section 4.1.1). */
-const NXDOMAIN = 0x8183;
 
 export interface Question {
   /** In lower case, without the root's dot. */
@@ -18,30 +21,41 @@ export interface Question {
   end: number;
 }
 
-/** Returns undefined for a message that is no query with one question for an address. */
+/** Returns undefined for a message that is no query with one question for an address of an ASCII name. */
 export function parseQuestion(message: Buffer): Question | undefined {
-  if (message.length < HEADER + 5 || message.readUInt16BE(2) & 0xf800 || message.readUInt16BE(4) !== 1) {
-    return undefined;
-  }
-  const labels: string[] = [];
-  let at = HEADER;
-  while (at < message.length && message[at] !== 0) {
-    const end = at + 1 + message[at]!;
-    if (message[at]! > 63 || end >= message.length) {
-      return undefined;
-    }
-    labels.push(message.subarray(at + 1, end).toString());
-    at = end;
-  }
-  const end = at + 5;
   if (
-    end > message.length ||
-    message.readUInt16BE(at + 1) !== TYPE_A ||
-    message.readUInt16BE(at + 3) !== CLASS_IN
+    message.length < HEADER + TRAILER ||
+    message[2]! & 0xf8 || // an answer, or no standard query
+    message[4] !== 0 ||
+    message[5] !== 1
   ) {
     return undefined;
   }
-  return { name: labels.join('.').toLowerCase(), end };
+  const root = message.indexOf(0, HEADER);
+  const end = root + TRAILER;
+  if (
+    root < 0 ||
+    end > message.length ||
+    message[root + 1] !== 0 ||
+    message[root + 2] !== TYPE_A ||
+    message[root + 3] !== 0 ||
+    message[root + 4] !== CLASS_IN
+  ) {
+    return undefined;
+  }
+  const labels = message.toString('utf8', HEADER, root).toLowerCase();
+  let name = '';
+  let at = 0;
+  while (at < labels.length) {
+    const length = labels.charCodeAt(at);
+    const next = at + 1 + length;
+    if (length > 63 || next > labels.length) {
+      return undefined;
+    }
+    name += (at > 0 ? '.' : '') + labels.slice(at + 1, next);
+    at = next;
+  }
+  return at === root - HEADER ? { name, end } : undefined;
 }
 
 export function idOf(message: Buffer): number {
@@ -56,10 +70,10 @@ export function setId(message: Buffer, id: number): void {
 export function notFound(message: Buffer, end: number): Buffer {
   const answer = Buffer.alloc(LENGTH);
   message.copy(answer, 0, 0, end);
-  answer.writeUInt16BE(NXDOMAIN, 2);
+  // An answer, recursion desired and available, no error but NXDOMAIN (RFC 1035, section 4.1.1).
+  answer[2] = 0x81;
+  answer[3] = 0x83;
   // No answers, and nothing of what the query may have had beside its question.
-  for (let count = 6; count < HEADER; count += 2) {
-    answer.writeUInt16BE(0, count);
-  }
+  answer.fill(0, 6, HEADER);
   return answer;
 }

@@ -19,10 +19,11 @@ export function parseRing(name: string): Ring | undefined {
 /** `<bell>-<number>`, as bellName (channel/ring.ts) writes it; undefined for anything else. */
 export function parseBell(text: string): Ring | undefined {
   const dash = text.indexOf('-');
-  const bell = Number(text.slice(0, dash));
+  const bell = text.slice(0, dash);
+  const count = Number(bell);
   const number = Number.parseInt(text.slice(dash + 1), 36);
-  return isCount(bell) && isCount(number) && `${bell}-${number.toString(36)}` === text
-    ? { bell: text.slice(0, dash), number }
+  return isCount(count) && isCount(number) && count + '-' + number.toString(36) === text
+    ? { bell, number }
     : undefined;
 }
 
