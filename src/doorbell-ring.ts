@@ -1,6 +1,12 @@
-import { LENGTH, notFound, parseQuestion } from './doorbell/dns.ts';
-import { parseRing, setNumber } from './doorbell/numbers.ts';
+import { notFound, parseQuestion } from './doorbell/dns.ts';
+import { parseRing, passedRing, setNumber } from './doorbell/numbers.ts';
 
+/** So many answers fit into the buffer of the socket that asked. */
+const AT_ONCE = 100;
+/** In milliseconds. Whoever is woken goes first. */
+const AFTER_WAKING = 2;
+/** nginx ends the session with this datagram, before a timer does: `proxy_requests` in doorbell-server.conf. */
+const LAST = 1000;
 const FLUSH = { flush: true };
 
 /**
@@ -8,16 +14,34 @@ const FLUSH = { flush: true };
  * session of doorbell.ts, and answers it.
  */
 function ring(s: NginxStreamRequest): void {
+  let answers: Buffer[] = [];
+  let received = 0;
+
   s.on('upstream', (data) => {
     const message = data as Buffer;
     const question = parseQuestion(message);
     const rung = question && parseRing(question.name);
+    received++;
     if (rung) {
       setNumber(rung);
-      s.sendUpstream(question.name.padEnd(LENGTH), FLUSH);
-      s.sendDownstream(notFound(message, question.end), FLUSH);
+      s.sendUpstream(passedRing(rung), FLUSH);
+      answers.push(notFound(message, question.end));
+      if (answers.length === 1) {
+        setTimeout(answer, AFTER_WAKING);
+      }
+    }
+    if (answers.length >= AT_ONCE || received >= LAST) {
+      answer();
     }
   });
+
+  function answer(): void {
+    const due = answers;
+    answers = [];
+    for (let i = 0; i < due.length; i++) {
+      s.sendDownstream(due[i]!, FLUSH);
+    }
+  }
 }
 
 export default { ring };

@@ -1,6 +1,6 @@
 import { createBells } from './doorbell/bells.ts';
 import { idOf, notFound, parseQuestion, setId } from './doorbell/dns.ts';
-import { parseRing } from './doorbell/numbers.ts';
+import { readPassedRing } from './doorbell/numbers.ts';
 
 /** So many answers fit into the buffer of the socket that asked, whose worker may be this one and reads them when we are done. */
 const AT_ONCE = 100;
@@ -53,7 +53,7 @@ function answer(s: NginxStreamRequest): void {
     }
   });
   s.on('downstream', (data) => {
-    const ring = parseRing((data as Buffer).toString().trimEnd());
+    const ring = readPassedRing(data as Buffer);
     if (ring) {
       bells.ring(ring.bell, ring.number);
     }

@@ -72,8 +72,11 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
 
   function ring(bell: string, number: number): void {
     for (const held of waitingFor.get(bell) ?? []) {
-      if (held.bells.some((low) => low.bell === bell && low.number < number)) {
-        release(held);
+      for (const low of held.bells) {
+        if (low.number < number && low.bell === bell) {
+          release(held);
+          break;
+        }
       }
     }
   }

@@ -59,11 +59,12 @@ export function parseQuestion(message: Buffer): Question | undefined {
 }
 
 export function idOf(message: Buffer): number {
-  return message.readUInt16BE(0);
+  return message[0]! * 256 + message[1]!;
 }
 
 export function setId(message: Buffer, id: number): void {
-  message.writeUInt16BE(id, 0);
+  message[0] = id >> 8;
+  message[1] = id & 0xff;
 }
 
 /** "No such name", for a message whose question ends there. */

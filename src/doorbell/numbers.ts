@@ -7,6 +7,8 @@ export interface Ring {
 }
 
 const SUFFIX = '.ring.sse';
+/** All rings that go on are as long as the longest (doorbell/dns.ts, LENGTH). */
+const PASSED_LENGTH = 32;
 
 /**
  * Returns undefined for a name that is no ring's. Without a pattern: it is slow where nothing has happened for a while, and on
@@ -36,4 +38,17 @@ export function setNumber(ring: Ring): void {
   if ((numbers.get(ring.bell) || 0) < ring.number) {
     numbers.set(ring.bell, ring.number);
   }
+}
+
+/** A ring as the sessions hear of it. */
+export function passedRing(ring: Ring): string {
+  return (ring.bell + '-' + ring.number).padEnd(PASSED_LENGTH);
+}
+
+/** Undefined for what no ring's server has sent. */
+export function readPassedRing(message: Buffer): Ring | undefined {
+  const text = message.toString();
+  const dash = text.indexOf('-');
+  const number = Number(text.slice(dash + 1));
+  return dash > 0 && number > 0 ? { bell: text.slice(0, dash), number } : undefined;
 }
