@@ -16,6 +16,7 @@ const FLUSH = { flush: true };
 function ring(s: NginxStreamRequest): void {
   let answers: Buffer[] = [];
   let received = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
 
   s.on('upstream', (data) => {
     const message = data as Buffer;
@@ -26,8 +27,11 @@ function ring(s: NginxStreamRequest): void {
       setNumber(rung);
       s.sendUpstream(passedRing(rung), FLUSH);
       answers.push(notFound(message, question.end));
-      if (answers.length === 1) {
-        setTimeout(answer, AFTER_WAKING);
+      if (timer === undefined) {
+        timer = setTimeout(() => {
+          timer = undefined;
+          answer();
+        }, AFTER_WAKING);
       }
     }
     if (answers.length >= AT_ONCE || received >= LAST) {
@@ -36,6 +40,11 @@ function ring(s: NginxStreamRequest): void {
   });
 
   function answer(): void {
+    if (timer !== undefined) {
+      // nginx would log an error about a session that ends before its timer.
+      clearTimeout(timer);
+      timer = undefined;
+    }
     const due = answers;
     answers = [];
     for (let i = 0; i < due.length; i++) {

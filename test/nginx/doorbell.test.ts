@@ -135,6 +135,17 @@ describe.each(engines)('doorbell (%s)', (engine) => {
     expect(new Set(await Promise.all(ignored))).toEqual(new Set(['0']));
   });
 
+  test('answers each ring, however many come, and starts over after a thousand', async () => {
+    const ring = `${'0001010000010000'.padEnd(24, '0')}03372d310472696e67037373650000010001`;
+    const received = await nginx.sh(`bash -c '
+      exec 3<>/dev/udp/127.0.0.1/8131
+      for portion in {1..15}; do
+        for i in {1..100}; do printf "${ring.replace(/../g, '\\\\x$&')}" >&3; done
+        head -c 27100 <&3 | wc -c
+      done'`);
+    expect(received.trim().split(/\s+/)).toEqual(Array(15).fill('27100'));
+  });
+
   test('listens on loopback only', async () => {
     const sockets = (await nginx.sh("awk 'NR > 1 { print $2, $3 }' /proc/net/udp")).trim().split('\n');
     // 127.0.0.1 at 8130 and 8131, and the sender's at 8132; 224.0.0.1:8133, from that one only.
