@@ -28,6 +28,7 @@ const FOR_BOTH = { target: 'es5', supported: NJS_ENGINE };
 const AS_MODULE = {
   write: false,
   bundle: true,
+  external: ['fs'],
   format: 'esm',
   charset: 'utf8',
   // Every byte of source costs each open connection about seven under qjs. Lines stay: nginx's error log has their numbers.

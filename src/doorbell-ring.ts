@@ -1,4 +1,5 @@
 import { notFound, parseQuestion } from './doorbell/dns.ts';
+import { isLeaving } from './doorbell/leaving.ts';
 import { parseRing, passedRing, setNumber } from './doorbell/numbers.ts';
 
 /** So many answers fit into the buffer of the socket that asked. */
@@ -14,6 +15,7 @@ const FLUSH = { flush: true };
  * session of doorbell.ts, and answers it.
  */
 function ring(s: NginxStreamRequest): void {
+  const mayWait = isLeaving() !== undefined;
   let answers: Buffer[] = [];
   let received = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -27,17 +29,20 @@ function ring(s: NginxStreamRequest): void {
       setNumber(rung);
       s.sendUpstream(passedRing(rung), FLUSH);
       answers.push(notFound(message, question.end));
-      if (timer === undefined) {
-        timer = setTimeout(() => {
-          timer = undefined;
-          answer();
-        }, AFTER_WAKING);
-      }
     }
-    if (answers.length >= AT_ONCE || received >= LAST) {
+    if (!mayWait || answers.length >= AT_ONCE || received >= LAST) {
       answer();
+    } else if (rung && timer === undefined) {
+      timer = setTimeout(answerLater, AFTER_WAKING);
     }
   });
+
+  function answerLater(): void {
+    timer = undefined;
+    if (!isLeaving()) {
+      answer();
+    }
+  }
 
   function answer(): void {
     if (timer !== undefined) {

@@ -1,5 +1,6 @@
 import { createBells } from './doorbell/bells.ts';
 import { idOf, notFound, parseQuestion, setId } from './doorbell/dns.ts';
+import { isLeaving } from './doorbell/leaving.ts';
 import { readPassedRing } from './doorbell/numbers.ts';
 
 /** So many answers fit into the buffer of the socket that asked, whose worker may be this one and reads them when we are done. */
@@ -88,7 +89,9 @@ function answer(s: NginxStreamRequest): void {
   function goOn(): void {
     pauses = false;
     room = AT_ONCE;
-    due.splice(0, AT_ONCE).forEach(send);
+    if (due.length > 0 && !isLeaving()) {
+      due.splice(0, AT_ONCE).forEach(send);
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import { describe, expect, test, vi } from 'vitest';
 import { bellNumbers, counts } from './zones.ts';
 
@@ -142,6 +143,35 @@ describe('questions', () => {
     const hear = (ring: string) => listeners.downstream!(Buffer.from(ring.padEnd(32)));
     return { ask, hear, sent };
   }
+
+  test('are not answered by a timer of a worker that leaves, whose socket may be something else by then', () => {
+    vi.useFakeTimers();
+    const rings = ringSession();
+    const { ask, hear, sent } = session();
+    for (let i = 0; i < 150; i++) {
+      ask(`1-0.wait${i || ''}.sse`);
+    }
+    const title = vi
+      .spyOn(fs, 'readSync')
+      .mockImplementation((_, buffer) => (buffer as Buffer).write('nginx: worker process is shutting down'));
+    rings.receive(ringing('03372d33'));
+    hear('1-1');
+    vi.runAllTimers();
+    title.mockRestore();
+    expect(rings.sent).toEqual([['on', '7-3'.padEnd(32)]]);
+    expect(sent).toHaveLength(100);
+    vi.useRealTimers();
+  });
+
+  test('that ring are answered at once where nobody can tell whether the worker leaves', () => {
+    const open = vi.spyOn(fs, 'openSync').mockImplementation(() => {
+      throw new Error('no /proc');
+    });
+    const { receive, sent } = ringSession();
+    open.mockRestore();
+    receive(ringing('03372d33'));
+    expect(sent.map(([to]) => to)).toEqual(['on', 'back']);
+  });
 
   test('are answered in portions, so that no answer is lost for want of room', () => {
     vi.useFakeTimers();
