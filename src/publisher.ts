@@ -10,10 +10,12 @@ import { fitsOneLine, type ServerEvent } from './event-stream/serialize.ts';
 import { answerJson, guarded, refuse } from './nginx/answer.ts';
 import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
 
-passRingsOn();
+/** What is left to do when the ring of this request was answered. */
+let afterRing = () => {};
+passRingsOn(() => afterRing());
 
-/** In milliseconds. Who is woken gets the event first: to answer takes as long as to wake one. */
-const AFTER_WAKING = 2;
+/** How long to wait for that, in milliseconds. */
+const PATIENCE = 100;
 
 const METHODS = 'GET, HEAD, POST, DELETE';
 const BAD_LINE = 'an id or a type cannot have NUL, CR or LF';
@@ -128,7 +130,7 @@ function appendAll(
       wakes = wakes || newest.wakes;
     }
     if (wakes) {
-      setTimeout(() => guarded(r, () => answerPublished(r, channel, newest!)), AFTER_WAKING);
+      runAfterRing(() => guarded(r, () => answerPublished(r, channel, newest!)));
     } else {
       answerPublished(r, channel, newest!);
     }
@@ -141,6 +143,22 @@ function appendAll(
       published,
     });
   }
+}
+
+/**
+ * Who is woken gets the event first: to answer takes as long as to wake one. Nothing is pending then: nginx would log an error
+ * about it where the client has left.
+ */
+function runAfterRing(run: () => void): void {
+  const timer = setTimeout(() => {
+    afterRing = () => {};
+    run();
+  }, PATIENCE);
+  afterRing = () => {
+    afterRing = () => {};
+    clearTimeout(timer);
+    run();
+  };
 }
 
 function answerPublished(r: NginxHTTPRequest, channel: string, newest: Appended): void {

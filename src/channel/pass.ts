@@ -49,7 +49,7 @@ export function passBells(duration: number): void {
       const seemedToLeave = seemsToLeave;
       seemsToLeave = isLeaving(now);
       if (seemedToLeave && seemsToLeave) {
-        resolveRing('all');
+        resolveRing('all', ignore);
         return;
       }
       lookForLeaving = now + (seemsToLeave ? DOUBT : LOOK_FOR_LEAVING);
@@ -60,6 +60,8 @@ export function passBells(duration: number): void {
       setTimeout(look, Math.max(POLL, Math.min(delay, atMost)));
     }
   }
+
+  function ignore(): void {}
 
   function isOverdue(): boolean {
     const served = lastServed();
@@ -87,7 +89,7 @@ export function passBells(duration: number): void {
       }
     }
     for (let i = 0; i < bells.length; i++) {
-      resolveRing(notes.nameOf(bells[i]!));
+      resolveRing(notes.nameOf(bells[i]!), ignore);
     }
   }
 

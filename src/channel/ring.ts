@@ -58,15 +58,17 @@ export function ringBell(epoch: number): boolean {
 
 let passOn: (bell: number, number: number) => void = noteRing;
 
-/** From now on this script passes its rings on by itself, to all workers: its location has the resolver for that. */
-export function passRingsOn(): void {
-  passOn = (bell, number) => resolveRing(bellName(bell, number));
+/**
+ * From now on this script passes its rings on by itself, to all workers: its location has the resolver for that.
+ * @param whenRung is called after each ring, when those who waited have been woken.
+ */
+export function passRingsOn(whenRung: () => void): void {
+  passOn = (bell, number) => resolveRing(bellName(bell, number), whenRung);
 }
 
 /** @param bell with its number, or `all`. */
-export function resolveRing(bell: string): void {
-  const ignore = () => {};
-  ngx.fetch('http://' + bell + '.ring.sse/').then(ignore, ignore);
+export function resolveRing(bell: string, whenRung: () => void): void {
+  ngx.fetch('http://' + bell + '.ring.sse/').then(whenRung, whenRung);
 }
 
 /** For the workers to find. */

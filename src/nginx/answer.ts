@@ -9,15 +9,21 @@ export function refuse(r: NginxHTTPRequest, status: number, error: string): void
   answerJson(r, status, { error });
 }
 
+/** What `r.return()` throws when the client has left. */
+const CLIENT_LEFT = 'failed to send response';
+
 /**
  * Runs a handler; an exception becomes one line in the error log and a 500 that tells the client no more
- * than where to look.
+ * than where to look. That the client has left is no error.
  */
 export function guarded(r: NginxHTTPRequest, handle: () => void): void {
   try {
     handle();
   } catch (thrown) {
     const error = thrown as Error;
+    if (error.message === CLIENT_LEFT) {
+      return;
+    }
     r.error(`sse: ${error.name === 'SettingError' ? error.message : `${error}\n${error.stack}`}`);
     refuse(r, 500, "njs-sse cannot serve this: nginx's error log says why");
   }

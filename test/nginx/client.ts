@@ -157,3 +157,13 @@ export async function subscribers(nginx: Nginx, channel: string): Promise<number
   const answer = await send(nginx, `/publish/${channel}`);
   return answer.status === 404 ? 0 : answer.json.subscribers;
 }
+
+/** Sends a request with one byte of body, and resets the connection at once: a close does that with SO_LINGER of 0. */
+export async function sendAndReset(nginx: Nginx, request: string): Promise<void> {
+  await nginx.sh(`perl -MSocket -e '
+    socket(my $s, PF_INET, SOCK_STREAM, 0);
+    connect($s, pack_sockaddr_in(8080, INADDR_LOOPBACK)) or die $!;
+    setsockopt($s, SOL_SOCKET, SO_LINGER, pack("ii", 1, 0));
+    syswrite($s, "${request} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 1\\r\\n\\r\\nx");
+    close($s);'`);
+}

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually, open, publish, type Stream, send } from './client.ts';
+import { eventually, open, publish, type Stream, send, sendAndReset } from './client.ts';
 import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { type SseServer, startSseServer } from './sse-server.ts';
 
@@ -99,6 +99,20 @@ describe.each(engines)('doorbell (%s)', (engine) => {
     upstream.write('id: 1\ndata: from upstream\n\n');
     await stream.untilEvents(1);
     stream.leave();
+  });
+
+  test('a publisher that leaves before it is answered is no error', {
+    timeout: BEFORE_IT_LOOKS,
+  }, async () => {
+    const channels = Array.from({ length: 10 }, (_, i) => `leaving-${i}`);
+    const streams = await Promise.all(channels.map((channel) => open(nginx, `/quiet/${channel}`)));
+    for (const channel of channels) {
+      await sendAndReset(nginx, `POST /publish/${channel}`);
+    }
+    await Promise.all(streams.map((stream) => stream.untilEvents(1)));
+    for (const { leave } of streams) {
+      leave();
+    }
   });
 
   test('wakes when the channel is deleted', { timeout: BEFORE_IT_LOOKS }, async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { open, publish, send } from './client.ts';
+import { open, publish, send, sendAndReset } from './client.ts';
 import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
 describe.each(engines)('publisher location (%s)', (engine) => {
@@ -34,6 +34,25 @@ describe.each(engines)('publisher location (%s)', (engine) => {
     const somebody = await send(nginx, '/publish/answers', { method: 'POST', body: 'b' });
     expect(somebody.status).toBe(201);
     expect(somebody.json).toMatchObject({ subscribers: 1, events: 2 });
+    stream.leave();
+  });
+
+  test('a client that leaves before it is answered is no error', async () => {
+    const stream = await open(nginx, '/events/left');
+    for (const request of [
+      'POST /publish/left',
+      'GET /publish/left',
+      'PUT /publish/left',
+      'POST /publish/a,b',
+      'OPTIONS /events/left',
+      'PUT /events/left',
+      'GET /events/left?history=x',
+      'POST /publish/left',
+    ]) {
+      await sendAndReset(nginx, request);
+    }
+    await stream.untilEvents(2);
+    expect(stream.events.map(({ data }) => data)).toEqual(['x', 'x']);
     stream.leave();
   });
 

@@ -28,12 +28,14 @@ describe('rings', () => {
     Object.assign(ngx, { fetch: (url: string) => Promise.reject(new Error(String(asked.push(url)))) });
     vi.resetModules();
     const ring = await import('../../src/channel/ring.ts');
-    ring.passRingsOn();
+    const rung = vi.fn();
+    ring.passRingsOn(rung);
     ring.ringBell(7);
     ring.markBell('7');
     ring.ringBell(7);
     ring.ringBell(7);
     expect(asked).toEqual(['http://7-1.ring.sse/']);
+    await vi.waitFor(() => expect(rung).toHaveBeenCalledTimes(1));
     expect(ring.openNotes().last()).toBe(0);
   });
 
