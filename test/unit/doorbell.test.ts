@@ -87,7 +87,7 @@ describe('questions', () => {
       ['03372d32', '7-2'],
     ]) {
       receive(ringing(label!));
-      expect(sent.splice(0)).toEqual([['on', name!.padEnd(32)]]);
+      expect(sent.splice(0)).toEqual([['on', name!.padEnd(33)]]);
       vi.advanceTimersByTime(2);
       expect(sent.splice(0)).toEqual([['back', 'beef8183']]);
     }
@@ -96,6 +96,15 @@ describe('questions', () => {
     vi.runAllTimers();
     expect(sent).toEqual([]);
     vi.useRealTimers();
+  });
+
+  test('that ring are passed on in datagrams of one length, up to the largest numbers', () => {
+    const { receive, sent } = ringSession();
+    const largest = Number.MAX_SAFE_INTEGER;
+    const label = `${largest}-${largest.toString(36)}`;
+    receive(ringing(Buffer.from(String.fromCharCode(label.length) + label).toString('hex')));
+    expect(sent[0]).toEqual(['on', `${largest}-${largest}`]);
+    expect(sent[0]![1]).toHaveLength(33);
   });
 
   test('that ring are all answered, in portions, and before nginx ends the session', () => {
@@ -142,7 +151,7 @@ describe('questions', () => {
       message.writeUInt16BE(id, 0);
       listeners.upstream!(message);
     };
-    const hear = (ring: string) => listeners.downstream!(Buffer.from(ring.padEnd(32)));
+    const hear = (ring: string) => listeners.downstream!(Buffer.from(ring.padEnd(33)));
     return { ask, hear, sent };
   }
 
@@ -160,7 +169,7 @@ describe('questions', () => {
     hear('1-1');
     vi.runAllTimers();
     title.mockRestore();
-    expect(rings.sent).toEqual([['on', '7-3'.padEnd(32)]]);
+    expect(rings.sent).toEqual([['on', '7-3'.padEnd(33)]]);
     expect(sent).toHaveLength(100);
     vi.useRealTimers();
   });
