@@ -1,6 +1,6 @@
 import { notFound, parseQuestion } from './doorbell/dns.ts';
-import { isLeaving } from './doorbell/leaving.ts';
 import { parseRing, passedRing, setNumber } from './doorbell/numbers.ts';
+import { isShuttingDown } from './nginx/title.ts';
 
 /** So many answers fit into the buffer of the socket that asked. */
 const AT_ONCE = 100;
@@ -15,7 +15,7 @@ const FLUSH = { flush: true };
  * session of doorbell.ts, and answers it.
  */
 function ring(s: NginxStreamRequest): void {
-  const mayWait = isLeaving() !== undefined;
+  const mayWait = isShuttingDown() !== undefined;
   let answers: Buffer[] = [];
   let received = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -39,7 +39,7 @@ function ring(s: NginxStreamRequest): void {
 
   function answerLater(): void {
     timer = undefined;
-    if (!isLeaving()) {
+    if (!isShuttingDown()) {
       answer();
     }
   }

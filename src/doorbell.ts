@@ -1,7 +1,8 @@
 import { createBells } from './doorbell/bells.ts';
-import { idOf, notFound, parseQuestion, setId } from './doorbell/dns.ts';
-import { isLeaving } from './doorbell/leaving.ts';
+import { idOf, notFound, parseQuestion, setId, truncated } from './doorbell/dns.ts';
 import { readPassedRing } from './doorbell/numbers.ts';
+import { isKept, keepSocket, keepWait, takeWait } from './doorbell/waits.ts';
+import { isShuttingDown } from './nginx/title.ts';
 
 /** So many answers fit into the buffer of the socket that asked, whose worker may be this one and reads them when we are done. */
 const AT_ONCE = 100;
@@ -14,6 +15,8 @@ const KNOWN = 2000;
  * nginx would log an error. One that comes later than that, in milliseconds, means that the answer was lost.
  */
 const CROSSING = 500;
+/** By such a name a worker introduces itself (channel/pass.ts). */
+const WORKER = '.worker.sse';
 const FLUSH = { flush: true };
 
 interface Question {
@@ -36,21 +39,31 @@ function answer(s: NginxStreamRequest): void {
   const due: Question[] = [];
   let room = AT_ONCE;
   let pauses = false;
-  const bells = createBells<Question>((question) => {
-    question.answered = Date.now();
-    question.answeredId = idOf(question.answer);
-    if (room > 0) {
-      send(question);
-    } else {
-      due.push(question);
-    }
+  const socket = String(s.variables.remote_port);
+  const bells = createBells<Question>({
+    answer: (question) => {
+      question.answered = Date.now();
+      question.answeredId = idOf(question.answer);
+      if (room > 0) {
+        send(question);
+      } else {
+        due.push(question);
+      }
+    },
+    keep: ({ name, answer }) => keepWait(socket, { name, id: idOf(answer) }),
+    isKept: ({ name }) => isKept(socket, name),
+    take: ({ name }) => takeWait(socket, name),
   });
   s.on('upstream', (data) => {
     const message = data as Buffer;
     const question = read(message);
     if (question && !isCrossing(question, idOf(message))) {
       setId(question.answer, idOf(message));
-      bells.ask(question.name, question);
+      if (question.name.endsWith(WORKER)) {
+        introduce(question);
+      } else {
+        bells.ask(question.name, question);
+      }
     }
   });
   s.on('downstream', (data) => {
@@ -59,6 +72,13 @@ function answer(s: NginxStreamRequest): void {
       bells.ring(ring.bell, ring.number);
     }
   });
+
+  /** nginx now opens a connection over TCP, or uses the one that it has (doorbell-release.ts). */
+  function introduce({ name, answer }: Question): void {
+    keepSocket(name, socket);
+    s.sendDownstream(truncated(answer), FLUSH);
+    s.sendDownstream(answer, FLUSH);
+  }
 
   function read(message: Buffer): Question | undefined {
     const key = message.toString('utf8', 2);
@@ -89,7 +109,7 @@ function answer(s: NginxStreamRequest): void {
   function goOn(): void {
     pauses = false;
     room = AT_ONCE;
-    if (due.length > 0 && !isLeaving()) {
+    if (due.length > 0 && !isShuttingDown()) {
       due.splice(0, AT_ONCE).forEach(send);
     }
   }

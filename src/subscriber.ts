@@ -130,8 +130,12 @@ function follow(
     try {
       const now = Date.now();
       isBusy = isBusy && now - lastEvent < BUSY;
+      const mayWait = hasDoorbell && !isWoken && !isBusy;
+      if (!isWoken && (mayWait || now - lookedForLeaving >= LOOK_FOR_LEAVING)) {
+        findOutIfLeaving(now);
+      }
       // To wait anew takes as long as to send: first all others who were woken.
-      const mark = hasDoorbell && !isWoken && !isBusy && !leaving ? markBells(reader) : '';
+      const mark = mayWait && !leaving ? markBells(reader) : '';
       const text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader);
       grown += A_LOOK;
       if (text !== '') {
@@ -142,9 +146,6 @@ function follow(
         lastEvent = now;
       }
 
-      if (!isWoken && now - lookedForLeaving >= LOOK_FOR_LEAVING) {
-        findOutIfLeaving(now);
-      }
       if (response.closed) {
         closeReader(reader);
       } else if (reader.ended) {
@@ -167,8 +168,12 @@ function follow(
             glances = 0;
             delay = !isWoken ? 1 : reader.peers < LARGE ? 1 + reader.peers * TO_WAKE : BUSY / 2;
           } else {
-            glances = reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
+            glances = leaving || reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
             delay = pollDelay(poll, now - lastEvent);
+            if (leaving && end - now < delay) {
+              // Those who were woken together also look together.
+              delay = 1 + end - now;
+            }
             if (isBusy) {
               // Those who look together also send together, and the last of them late.
               delay *= 0.75 + Math.random() / 2;
@@ -212,7 +217,7 @@ function follow(
 /** js_periodic, once a second: says that this worker serves. */
 function serve(): void {
   if (counts) {
-    renewWorker();
+    renewWorker(Date.now());
   }
 }
 

@@ -1,28 +1,28 @@
-import { openNotes, resolveRing } from './ring.ts';
-import { isLeaving, lastServed } from './worker.ts';
+import { isShuttingDown } from '../nginx/title.ts';
+import { openNotes, resolve } from './ring.ts';
+import { LATE, renewWorker } from './worker.ts';
 
 /** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
 const POLL = 1;
 /** The same after a long silence. Each look wakes the processor. */
 const IDLE_POLL = 25;
-/** The same where hardly anybody notes a ring: publishers pass their own on. */
-const RARE_POLL = 1000;
+/** The same where hardly anybody notes a ring: publishers pass their own on. Also how often to look whether this worker shuts down. */
+const RARE_POLL = 100;
 /** Of the time since a bell rang, the part that may pass before the next look. */
 const PART = 100;
 /** A run starts with what rang while none ran. */
 const OVERLAP = 1000;
 /** How long a ring may go without its note, which is written after it; and how far notes may be out of order. */
 const PATIENCE = 100;
-/** How often to look whether the worker is about to leave, in milliseconds. */
-const LOOK_FOR_LEAVING = 1000;
-/** If it seems so, the next look is this soon: a worker that has stood still says within that time that it serves. */
-const DOUBT = 200;
-/** A worker that has not said for so long that it serves may be leaving, which this run is the last one to find out. */
-const OVERDUE = 1200;
+/** How often to tell the doorbell who asks, in milliseconds: nginx closes a resolver's connection 5 s after it last wrote to it. */
+const INTRODUCE = 2500;
+/** How long to wait before that: on a reload the old workers still accept connections when the new ones start. */
+const SETTLE = 1000;
 
 /**
  * Passes rings on to those who wait in this worker: resolves `<bell>-<number>.ring.sse` by the same socket as they
- * do, whereupon the doorbell answers them. When the worker is about to leave, all are answered.
+ * do, whereupon the doorbell answers them. Tells the doorbell by `<name>.worker.sse` whose socket that is, and when the worker
+ * shuts down, which is when the doorbell answers all of them, marks it as about to leave.
  *
  * @param duration in milliseconds.
  */
@@ -32,8 +32,9 @@ export function passBells(duration: number): void {
   let passed = notes.last();
   let latest = Date.now() - OVERLAP;
   let missingSince = 0;
-  let lookForLeaving = 0;
-  let seemsToLeave = false;
+  let lookAtTitle = 0;
+  let introduceAt = Date.now() + SETTLE;
+  const name = process.pid + '-' + Math.random();
   while (passed > 0 && timeOf(passed) > latest) {
     passed--;
   }
@@ -45,28 +46,24 @@ export function passBells(duration: number): void {
       pass(last);
     }
     const now = Date.now();
-    if (now >= lookForLeaving) {
-      const seemedToLeave = seemsToLeave;
-      seemsToLeave = isLeaving(now);
-      if (seemedToLeave && seemsToLeave) {
-        resolveRing('all', ignore);
+    if (now >= lookAtTitle) {
+      lookAtTitle = now + RARE_POLL;
+      if (isShuttingDown()) {
+        renewWorker(now - LATE - 1);
         return;
       }
-      lookForLeaving = now + (seemsToLeave ? DOUBT : LOOK_FOR_LEAVING);
     }
-    if (now < end || isOverdue()) {
+    if (now >= introduceAt && now < end - INTRODUCE / 2) {
+      introduceAt = now + INTRODUCE;
+      resolve(name + '.worker', ignore);
+    }
+    if (now < end) {
       const delay = notes.areExpected() ? Math.min(IDLE_POLL, (now - latest) / PART) : RARE_POLL;
-      const atMost = Math.min(lookForLeaving, now < end ? end : Infinity) - now;
-      setTimeout(look, Math.max(POLL, Math.min(delay, atMost)));
+      setTimeout(look, Math.max(POLL, Math.min(delay, lookAtTitle - now, end - now)));
     }
   }
 
   function ignore(): void {}
-
-  function isOverdue(): boolean {
-    const served = lastServed();
-    return served > 0 && Date.now() - served > OVERDUE;
-  }
 
   function pass(last: number): void {
     const bells: number[] = [];
@@ -89,7 +86,7 @@ export function passBells(duration: number): void {
       }
     }
     for (let i = 0; i < bells.length; i++) {
-      resolveRing(notes.nameOf(bells[i]!), ignore);
+      resolve(notes.nameOf(bells[i]!) + '.ring', ignore);
     }
   }
 

@@ -63,12 +63,12 @@ let passOn: (bell: number, number: number) => void = noteRing;
  * @param whenRung is called after each ring, when those who waited have been woken.
  */
 export function passRingsOn(whenRung: () => void): void {
-  passOn = (bell, number) => resolveRing(bellName(bell, number), whenRung);
+  passOn = (bell, number) => resolve(bellName(bell, number) + '.ring', whenRung);
 }
 
-/** @param bell with its number, or `all`. */
-export function resolveRing(bell: string, whenRung: () => void): void {
-  ngx.fetch('http://' + bell + '.ring.sse/').then(whenRung, whenRung);
+/** @param name without `.sse`: no such name has an address, so all that happens is that the doorbell hears of it. */
+export function resolve(name: string, whenHeard: () => void): void {
+  ngx.fetch('http://' + name + '.sse/').then(whenHeard, whenHeard);
 }
 
 /** For the workers to find. */

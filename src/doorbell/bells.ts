@@ -4,39 +4,41 @@ import { numbers, parseBell, parseRing, type Ring, setNumber } from './numbers.t
  * The bells of one worker's location: who waits for them, and what rang. A name is
  *
  * - `<bell>-<number>[.<bell>-<number>...].wait<crowd>.sse`: answered when one of the bells has a higher number;
- * - `<bell>-<number>.ring.sse`: the bell has this number now; answered at once;
- * - `all.ring.sse`: for a while all who wait are answered, because their worker is about to leave.
+ * - `<bell>-<number>.ring.sse`: the bell has this number now; answered at once.
  */
 export interface Bells<Asked> {
   ask(name: string, asked: Asked): void;
   ring(bell: string, number: number): void;
 }
 
-/** nginx repeats a question after 5 to 6 s for as long as somebody waits, and logs an answer that nobody waits for as an error. */
-const FORGET_AFTER = 7000;
-/** So all who wait when their worker is about to leave have repeated their questions. */
-const LEAVE_FOR = 8000;
+/** What is done with questions. */
+export interface Answers<Asked> {
+  answer(asked: Asked): void;
+  /** It is held, or was repeated. */
+  keep(asked: Asked): void;
+  /** Whether it is still held: not if it was not repeated, or answered otherwise. */
+  isKept(asked: Asked): boolean;
+  /** It is held no longer. Returns whether it still was. */
+  take(asked: Asked): boolean;
+}
+
 /** How many questions are held before those to forget are looked for. */
 const SWEEP = 1000;
 
 interface Waiting<Asked> {
   name: string;
-  /** When it was asked, in milliseconds. */
-  time: number;
   bells: Ring[];
   asked: Asked;
 }
 
 const WAIT = /^((?:[0-9]+-[0-9a-z]+\.)+)wait[0-9]*\.sse$/;
-const ALL = 'all.ring.sse';
 
-/** @param answer is called once for each question, at the latest when it is asked again. */
-export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked> {
+/** @returns what answers each question once, at the latest when it is asked again. */
+export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
   /** By name. A question that is held is asked again and again, and only the latest is to be answered. */
   const waiting = new Map<string, Waiting<Asked>>();
   /** Those who wait for each bell. */
   const waitingFor = new Map<string, Set<Waiting<Asked>>>();
-  let leavesUntil = 0;
   let sweepAt = SWEEP;
 
   return { ask, ring };
@@ -46,23 +48,23 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
     const asks = held ?? parseWait(name, asked);
     if (asks) {
       asks.asked = asked;
-      asks.time = Date.now();
-      if (asks.time < leavesUntil || asks.bells.some(isOver)) {
-        release(asks);
-      } else if (!held) {
-        hold(asks);
+      if (asks.bells.some(isOver)) {
+        forget(asks);
+        answers.take(asked);
+        answers.answer(asked);
+      } else {
+        answers.keep(asked);
+        if (!held) {
+          hold(asks);
+        }
       }
       return;
     }
     const rung = parseRing(name);
     if (rung) {
-      answer(asked);
+      answers.answer(asked);
       setNumber(rung);
       ring(rung.bell, rung.number);
-    } else if (name === ALL) {
-      answer(asked);
-      leavesUntil = Date.now() + LEAVE_FOR;
-      [...waiting.values()].forEach(release);
     }
   }
 
@@ -74,7 +76,10 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
     for (const held of waitingFor.get(bell) ?? []) {
       for (const low of held.bells) {
         if (low.number < number && low.bell === bell) {
-          release(held);
+          forget(held);
+          if (answers.take(held.asked)) {
+            answers.answer(held.asked);
+          }
           break;
         }
       }
@@ -83,7 +88,7 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
 
   function hold(held: Waiting<Asked>): void {
     if (waiting.size >= sweepAt) {
-      [...waiting.values()].filter(isForgotten).forEach(release);
+      [...waiting.values()].filter(({ asked }) => !answers.isKept(asked)).forEach(forget);
       sweepAt = Math.max(SWEEP, 2 * waiting.size);
     }
     waiting.set(held.name, held);
@@ -95,22 +100,15 @@ export function createBells<Asked>(answer: (asked: Asked) => void): Bells<Asked>
     }
   }
 
-  function release(held: Waiting<Asked>): void {
+  function forget(held: Waiting<Asked>): void {
     waiting.delete(held.name);
     for (const { bell } of held.bells) {
       waitingFor.get(bell)?.delete(held);
     }
-    if (!isForgotten(held)) {
-      answer(held.asked);
-    }
   }
-}
-
-function isForgotten({ time }: Waiting<unknown>): boolean {
-  return Date.now() - time > FORGET_AFTER;
 }
 
 function parseWait<Asked>(name: string, asked: Asked): Waiting<Asked> | undefined {
   const bells = WAIT.exec(name)?.[1]?.split('.').slice(0, -1).map(parseBell);
-  return bells?.every((bell) => bell !== undefined) ? { name, time: 0, bells, asked } : undefined;
+  return bells?.every((bell) => bell !== undefined) ? { name, bells, asked } : undefined;
 }

@@ -78,3 +78,19 @@ export function notFound(message: Buffer, end: number): Buffer {
   answer.fill(0, 6, HEADER);
   return answer;
 }
+
+/** The same answer as "truncated", so that nginx asks again over TCP. */
+export function truncated(answer: Buffer): Buffer {
+  const copy = Buffer.from(answer);
+  copy[2]! |= 0x02;
+  return copy;
+}
+
+/** "No such name" as a message over TCP (RFC 1035, section 4.2.2). */
+export function notFoundOverTcp(name: string, id: number): Buffer {
+  const labels = name.split('.').map((label) => String.fromCharCode(label.length) + label);
+  const question = Buffer.from(labels.join('') + '\0\0\x01\0\x01');
+  const length = HEADER + question.length;
+  const header = [length >> 8, length & 0xff, id >> 8, id & 0xff, 0x81, 0x83, 0, 1, 0, 0, 0, 0, 0, 0];
+  return Buffer.concat([Buffer.from(header), question]);
+}

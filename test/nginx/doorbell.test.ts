@@ -36,6 +36,7 @@ describe.each(engines)('doorbell (%s)', (engine) => {
       /exited on signal 9/,
       /prematurely closed connection/,
       /Connection refused/,
+      /Connection reset by peer\) while resolving/, // the killed worker's end of another one's connection
       /sse: upstream of "/,
     );
   });
@@ -167,6 +168,10 @@ describe.each(engines)('doorbell (%s)', (engine) => {
     const TALKING = /^(0100007F:[0-9A-F]{4} (0100007F:1FC[23]|010000E0:1FC5)|010000E0:1FC5 0100007F:1FC4)$/;
     expect(sockets.filter((socket) => !LISTENING.test(socket) && !TALKING.test(socket))).toEqual([]);
     expect(sockets.filter((socket) => LISTENING.test(socket))).not.toEqual([]);
+    const connections = await nginx.sh("awk '/:1FC[23] / { print $2, $3 }' /proc/net/tcp /proc/net/tcp6");
+    // Those that listen at 8130 and 8131, and the resolvers'.
+    expect(connections.trim().split('\n')).toContain('0100007F:1FC2 00000000:0000');
+    expect(connections).toMatch(/^(0100007F:[0-9A-F]{4} (0100007F|00000000):[0-9A-F]{4}\n)+$/);
   });
 
   test('heals when the worker that held the questions was killed', { timeout: BEFORE_IT_LOOKS }, async () => {

@@ -1,10 +1,11 @@
 import fs from 'node:fs';
 import { describe, expect, test, vi } from 'vitest';
-import { bellNumbers, counts } from './zones.ts';
+import { bellNumbers, counts, waits } from './zones.ts';
 
 const { markBell, openNotes, ringBell } = await import('../../src/channel/ring.ts');
 const { default: doorbell } = await import('../../src/doorbell.ts');
 const { default: doorbellRing } = await import('../../src/doorbell-ring.ts');
+const { default: doorbellRelease } = await import('../../src/doorbell-release.ts');
 const { notFound, parseQuestion } = await import('../../src/doorbell/dns.ts');
 
 describe('rings', () => {
@@ -128,29 +129,34 @@ describe('questions', () => {
     vi.useRealTimers();
   });
 
+  function query(name: string, id: number): Buffer {
+    const labels = name.split('.').map((label) => String.fromCharCode(label.length) + label);
+    const message = Buffer.concat([
+      Buffer.from(header('0100'), 'hex'),
+      Buffer.from(`${labels.join('')}\0\0\x01\0\x01`),
+    ]);
+    message.writeUInt16BE(id, 0);
+    return message;
+  }
+
   /** A session of the doorbell, and what it has sent: ids and names. */
-  function session() {
+  function session(port = 40000) {
     bellNumbers.entries.clear();
+    waits.entries.clear();
     const listeners: Record<string, (data: Buffer) => void> = {};
     const sent: string[] = [];
     doorbell.answer({
+      variables: { remote_port: String(port) },
       on: (event: string, listener: (data: Buffer) => void) => {
         listeners[event] = listener;
       },
       sendDownstream: (data: Buffer) => {
         const query = Buffer.concat([data.subarray(0, 2), Buffer.from([1, 0]), data.subarray(4)]);
-        sent.push(`${data.readUInt16BE(0)} ${parseQuestion(query)!.name}`);
+        const truncated = data[2]! & 2 ? ' truncated' : '';
+        sent.push(`${data.readUInt16BE(0)} ${parseQuestion(query)!.name}${truncated}`);
       },
     } as unknown as NginxStreamRequest);
-    const ask = (name: string, id = 1) => {
-      const labels = name.split('.').map((label) => String.fromCharCode(label.length) + label);
-      const message = Buffer.concat([
-        Buffer.from(header('0100'), 'hex'),
-        Buffer.from(`${labels.join('')}\0\0\x01\0\x01`),
-      ]);
-      message.writeUInt16BE(id, 0);
-      listeners.upstream!(message);
-    };
+    const ask = (name: string, id = 1) => listeners.upstream!(query(name, id));
     const hear = (ring: string) => listeners.downstream!(Buffer.from(ring.padEnd(33)));
     return { ask, hear, sent };
   }
@@ -247,6 +253,77 @@ describe('questions', () => {
     expect(sent).toEqual(answered);
     ask('7-0.wait.sse', 3);
     expect(sent).toEqual([...answered, '3 7-0.wait.sse']);
+  });
+
+  /** A connection of a resolver, and what it has been sent, in hexadecimal digits. */
+  function connection() {
+    const listeners: Record<string, (data: Buffer, flags: { last?: boolean }) => void> = {};
+    const sent: string[] = [];
+    doorbellRelease.release({
+      on: (event: string, listener: (typeof listeners)[string]) => {
+        listeners[event] = listener;
+      },
+      sendDownstream: (data: Buffer) => sent.push(data.toString('hex')),
+    } as unknown as NginxStreamRequest);
+    const ask = (name: string) => {
+      const message = query(name, 1);
+      listeners.upstream!(Buffer.concat([Buffer.from([0, message.length]), message]), {});
+    };
+    return { ask, sent, end: (side: string) => listeners[side]!(Buffer.from(''), { last: true }) };
+  }
+  const shutDown = () =>
+    vi
+      .spyOn(fs, 'readSync')
+      .mockImplementation((_, buffer) => (buffer as Buffer).write('nginx: worker process is shutting down'));
+
+  test('of a worker are all answered over its connection when the workers shut down', () => {
+    vi.useFakeTimers();
+    const { ask, hear, sent } = session(40000);
+    ask('1-0.wait.sse', 0xbeef);
+    ask('2-0.wait.sse', 2);
+    ask('3-0.wait.sse', 3);
+    hear('2-1');
+    ask('77-0.5.worker.sse', 4);
+    expect(sent).toEqual(['2 2-0.wait.sse', '4 77-0.5.worker.sse truncated', '4 77-0.5.worker.sse']);
+    waits.set('40001 1-0.wait.sse', 9);
+    const tcp = connection();
+    tcp.ask('77-0.5.worker.sse');
+    vi.advanceTimersByTime(10000);
+    expect(tcp.sent).toEqual([]);
+    const title = shutDown();
+    vi.runAllTimers();
+    title.mockRestore();
+    const answer = (id: string, bell: string) =>
+      `001e${id}8183000100000000000003${bell}2d300477616974037373650000010001`;
+    expect(tcp.sent).toEqual([answer('beef', '31') + answer('0003', '33')]);
+    hear('1-1');
+    expect(sent).toHaveLength(3);
+    expect([...waits.entries.keys()]).toEqual(['77-0.5.worker.sse', '40001 1-0.wait.sse']);
+    vi.useRealTimers();
+  });
+
+  test('of nobody are left: then nothing is sent', () => {
+    vi.useFakeTimers();
+    session();
+    const known = connection();
+    const unknown = connection();
+    waits.set('78-0.worker.sse', 40002);
+    known.ask('78-0.worker.sse');
+    unknown.ask('79-0.worker.sse');
+    const title = shutDown();
+    vi.runAllTimers();
+    title.mockRestore();
+    expect([known.sent, unknown.sent]).toEqual([[], []]);
+    vi.useRealTimers();
+  });
+
+  test.each(['upstream', 'downstream'])('are looked for until the connection ends (%s)', (side) => {
+    vi.useFakeTimers();
+    const { end } = connection();
+    expect(vi.getTimerCount()).toBe(1);
+    end(side);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
   });
 
   test.each([

@@ -8,6 +8,9 @@ class Dictionary<V> {
   freeSpace(): number {
     return this.free;
   }
+  keys(): string[] {
+    return [...this.entries.keys()];
+  }
   get(key: string): V | undefined {
     return this.entries.get(key);
   }
@@ -46,11 +49,12 @@ export const log = new Dictionary<string>();
 export const counts = new NumberDictionary();
 export const batches = new Dictionary<string>();
 export const bellNumbers = new NumberDictionary();
+export const waits = new NumberDictionary();
 export const warnings: string[] = [];
 
 Object.assign(globalThis, {
   ngx: {
-    shared: { sse_log: log, sse_count: counts, sse_batch: batches, sse_bells: bellNumbers },
+    shared: { sse_log: log, sse_count: counts, sse_batch: batches, sse_bells: bellNumbers, sse_waits: waits },
     WARN: 4,
     log: (_: number, message: string) => warnings.push(message),
   },
