@@ -9,7 +9,8 @@ import { root } from './paths.ts';
 const BOTH_ENGINES = ['doorbell-ring', 'publisher', 'stream', 'subscriber'];
 const SUBSCRIBER_LIMIT = 12 * 1024;
 /** Names of properties that no script outside the subscriber's bundle, nor nginx, ever sees. */
-const SUBSCRIBER_OWN = /^(cursors|lastKey|phase|searched|place|epoch|upTo|since|closed|backlog)$/;
+const SUBSCRIBER_OWN =
+  /^(cursors|lastKey|phase|searched|place|epoch|upTo|since|closed|backlog|window|peers|spread)$/;
 
 /** What the njs engine has beyond ES5 in njs 0.8.9, Debian 13's; esbuild lowers the rest or, where it cannot, refuses to build. */
 const NJS_ENGINE = {

@@ -10,13 +10,14 @@ import {
   read,
   startingId,
 } from './channel/read.ts';
-import { MAX_BELLS, markBells, pollDelay, waitForBells } from './channel/wait.ts';
-import { isLeaving, lastServed, renewWorker } from './channel/worker.ts';
+import { MAX_BELLS, markBells, pollDelay, REFUSED, type Signal, waitForBells } from './channel/wait.ts';
+import { isLeaving, LATE, lastServed, renewWorker } from './channel/worker.ts';
 import { counts, requireZones } from './channel/zones.ts';
 import { guarded, refuse } from './nginx/answer.ts';
 import { negotiate } from './nginx/negotiate.ts';
 import { openResponse } from './nginx/response.ts';
 import { sizeSetting, timeSetting } from './nginx/settings.ts';
+import { isShuttingDown } from './nginx/title.ts';
 
 /** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
 const A_LOOK = njs.engine === 'QuickJS' ? 210 : 320;
@@ -95,6 +96,8 @@ function follow(
   let isBusy = false;
   let isLarge = false;
   let isWaiting = false;
+  /** What ended the last wait, or makes the next one vain. */
+  let why = '';
   let key = '';
   let place = 0;
   let delay = 0;
@@ -109,9 +112,12 @@ function follow(
    * Most looks find nothing: this is all that they have to do.
    * @param signal what ended a wait; undefined after a pause. It may come too late, when we look by ourselves.
    */
-  function glance(signal?: unknown): void {
-    if (signal !== undefined && !isWaiting) {
-      return;
+  function glance(signal?: Signal): void {
+    if (signal !== undefined) {
+      if (!isWaiting) {
+        return;
+      }
+      why = (signal as Error).message || '';
     }
     if (glances > 0 && !response.closed && counts.get(key) === place) {
       isWaiting = false;
@@ -129,8 +135,12 @@ function follow(
     isWaiting = false;
     try {
       const now = Date.now();
+      const wasBusy = isBusy;
       isBusy = isBusy && now - lastEvent < BUSY;
       const mayWait = hasDoorbell && !isWoken && !isBusy;
+      if (mayWait && wasBusy && isShuttingDown()) {
+        why = REFUSED;
+      }
       if (!isWoken && (mayWait || now - lookedForLeaving >= LOOK_FOR_LEAVING)) {
         findOutIfLeaving(now);
       }
@@ -206,6 +216,9 @@ function follow(
 
   function findOutIfLeaving(now: number): void {
     lookedForLeaving = now;
+    if (why.indexOf(REFUSED) >= 0) {
+      renewWorker(now - LATE - 1);
+    }
     if (!leaving && isLeaving(now)) {
       leaving = true;
       const latest = lastServed() + drain - LOOK_FOR_LEAVING;

@@ -7,7 +7,7 @@ const POLL = 1;
 /** The same after a long silence. Each look wakes the processor. */
 const IDLE_POLL = 25;
 /** The same where hardly anybody notes a ring: publishers pass their own on. Also how often to look whether this worker shuts down. */
-const RARE_POLL = 100;
+const RARE_POLL = 1000;
 /** Of the time since a bell rang, the part that may pass before the next look. */
 const PART = 100;
 /** A run starts with what rang while none ran. */
@@ -21,8 +21,8 @@ const SETTLE = 1000;
 
 /**
  * Passes rings on to those who wait in this worker: resolves `<bell>-<number>.ring.sse` by the same socket as they
- * do, whereupon the doorbell answers them. Tells the doorbell by `<name>.worker.sse` whose socket that is, and when the worker
- * shuts down, which is when the doorbell answers all of them, marks it as about to leave.
+ * do, whereupon the doorbell answers them. Tells the doorbell by `<name>.worker.sse` whose socket that is: when the worker shuts
+ * down, the doorbell answers all of them. Should nobody wait just then, the worker is marked as about to leave here.
  *
  * @param duration in milliseconds.
  */

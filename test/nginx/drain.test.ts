@@ -56,7 +56,7 @@ describe.each(setups)('after a reload ($engine, doorbell: $doorbell)', ({ engine
 });
 
 describe.each(setups)('on quit ($engine, doorbell: $doorbell)', ({ engine, doorbell }) => {
-  test('quiet streams end one by one, and the workers leave', async () => {
+  test('quiet streams end one by one, a busy one ends, and nginx is gone', async () => {
     const nginx = await startNginx({
       engine,
       doorbell,
@@ -65,6 +65,11 @@ describe.each(setups)('on quit ($engine, doorbell: $doorbell)', ({ engine, doorb
     const streams = await Promise.all(
       Array.from({ length: STREAMS }, (_, i) => open(nginx, `/events/quiet-${i % 5}`)),
     );
+    const busy = await open(nginx, '/events/busy');
+    for (let i = 1; i <= 4; i++) {
+      await publish(nginx, 'busy', String(i), { connection: 'close' });
+      await busy.untilEvents(i);
+    }
     await nginx.sh('kill -QUIT 1');
     await eventually(
       async () => ended(streams),
@@ -74,9 +79,11 @@ describe.each(setups)('on quit ($engine, doorbell: $doorbell)', ({ engine, doorb
       async () => ended(streams),
       (count) => count === STREAMS,
     );
-    for (const { text } of streams) {
+    await busy.until(({ ended }) => ended);
+    for (const { text } of [...streams, busy]) {
       expect(text).toMatch(/\n\nretry: [0-9]{1,3}\n\n$/);
     }
+    await eventually(nginx.isRunning, (isRunning) => !isRunning);
     await nginx.restart();
     // What nginx repeats in the moment between.
     await nginx.stop(

@@ -31,6 +31,8 @@ export interface Nginx {
   log(): Promise<string>;
   /** Runs a shell command in the container and returns what it prints. */
   sh(command: string): Promise<string>;
+  /** Whether nginx's master, which is all that the container runs, is there. */
+  isRunning(): Promise<boolean>;
   /** Restarts nginx and so loses all shared memory. The port may change. */
   restart(): Promise<void>;
   /** Ends the container. Fails if the error log has an [error], [alert] or [crit] that was not expected. */
@@ -127,6 +129,11 @@ function handle(container: StartedTestContainer): Nginx {
     port: 0,
     log: () => nginx.sh('cat /tmp/error.log'),
     sh: async (command) => (await container.exec(['sh', '-c', command])).output,
+    isRunning: () =>
+      container.exec(['true']).then(
+        () => true,
+        () => false,
+      ),
     restart: async () => {
       await container.restart();
       locate();

@@ -294,7 +294,7 @@ describe('questions', () => {
     vi.runAllTimers();
     title.mockRestore();
     const answer = (id: string, bell: string) =>
-      `001e${id}8183000100000000000003${bell}2d300477616974037373650000010001`;
+      `001e${id}8185000100000000000003${bell}2d300477616974037373650000010001`;
     expect(tcp.sent).toEqual([answer('beef', '31') + answer('0003', '33')]);
     hear('1-1');
     expect(sent).toHaveLength(3);

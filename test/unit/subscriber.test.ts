@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { batches, counts, log } from './zones.ts';
 
@@ -8,15 +9,19 @@ const { default: subscriber } = await import('../../src/subscriber.ts');
 const { append } = await import('../../src/channel/append.ts');
 
 /** What ends the waits that stand. */
-let waits: (() => void)[];
+let waits: ((message?: string) => void)[];
+/** How many streams have ended. */
+let ended = 0;
 
 beforeEach(() => {
   for (const zone of [counts, log, batches]) {
     zone.entries.clear();
   }
   waits = [];
+  ended = 0;
   Object.assign(ngx, {
-    fetch: () => new Promise((_, reject) => waits.push(() => reject(new Error('no such name')))),
+    fetch: () =>
+      new Promise((_, reject) => waits.push((message = 'no such name') => reject(new Error(message)))),
   });
 });
 afterEach(() => {
@@ -35,7 +40,9 @@ function subscribe(channels: string, variables: Record<string, string> = {}) {
     variables,
     sendHeader() {},
     send: (text: string) => received.push(text),
-    finish() {},
+    finish() {
+      ended++;
+    },
     error(message: string) {
       throw new Error(message);
     },
@@ -47,9 +54,9 @@ function subscribe(channels: string, variables: Record<string, string> = {}) {
 
 const publish = (channel: string, data: string) => append(channel, { data }, { history: 100, ttl: 60000 });
 
-async function wake(): Promise<void> {
+async function wake(message?: string): Promise<void> {
   for (const end of waits.splice(0)) {
-    end();
+    end(message);
   }
   await vi.advanceTimersByTimeAsync(0);
 }
@@ -124,4 +131,68 @@ test('one that comes between reading and waiting anew is sent', async () => {
   expect(waits).toHaveLength(0);
   await vi.advanceTimersByTimeAsync(2000);
   expect(waits).toHaveLength(1);
+});
+
+const REFUSED = '"1-0.wait.sse" could not be resolved (5: Operation refused)';
+
+test.each(['one', 'one,other'])(
+  'who is refused waits no more, because its worker leaves (%s)',
+  async (channels) => {
+    subscriber.serve();
+    const received = subscribe(channels);
+    publish('one', '1');
+    await wake(REFUSED);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(received()).toEqual(['data: 1']);
+    expect(waits).toHaveLength(0);
+    await vi.advanceTimersByTimeAsync(9000);
+    expect(ended).toBe(1);
+  },
+);
+
+test('nor does anybody else in that worker begin to wait', async () => {
+  subscriber.serve();
+  subscribe('one');
+  await wake(REFUSED);
+  await vi.advanceTimersByTimeAsync(1);
+  subscribe('other');
+  expect(waits).toHaveLength(0);
+  await vi.advanceTimersByTimeAsync(10000);
+  expect(ended).toBe(2);
+});
+
+test('nor who has followed events until the worker shut down: nobody would hear of it', async () => {
+  subscriber.serve();
+  const received = subscribe('busy');
+  await wake();
+  for (let i = 1; i <= 5; i++) {
+    publish('busy', String(i));
+    await wake();
+    await vi.advanceTimersByTimeAsync(100);
+  }
+  const title = vi
+    .spyOn(fs, 'readSync')
+    .mockImplementation((_, buffer) => (buffer as Buffer).write('nginx: worker process is shutting down'));
+  await vi.advanceTimersByTimeAsync(1000);
+  title.mockRestore();
+  expect(received()).toHaveLength(5);
+  expect(waits).toHaveLength(0);
+  await vi.advanceTimersByTimeAsync(9000);
+  expect(ended).toBe(1);
+});
+
+test('streams of a worker that leaves end one by one', async () => {
+  subscriber.serve();
+  for (let i = 0; i < 100; i++) {
+    subscribe(`channel-${i}`);
+  }
+  await wake(REFUSED);
+  const ends: number[] = [];
+  for (let second = 0; second < 7; second++) {
+    await vi.advanceTimersByTimeAsync(1000);
+    ends.push(ended);
+  }
+  const each = ends.map((count, second) => count - (ends[second - 1] ?? 0));
+  expect(Math.min(...each.slice(0, 6))).toBeGreaterThan(0);
+  expect(ended).toBe(100);
 });
