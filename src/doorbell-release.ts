@@ -1,4 +1,4 @@
-import { parseQuestion, refusedOverTcp } from './doorbell/dns.ts';
+import { idOf, notFoundOverTcp, parseQuestion } from './doorbell/dns.ts';
 import { socketOf, takeWaits } from './doorbell/waits.ts';
 import { isShuttingDown } from './nginx/title.ts';
 
@@ -9,36 +9,36 @@ const PREFIX = 2;
 const FLUSH = { flush: true };
 
 /**
- * js_filter of a stream server, `listen ...` for TCP: a connection of the resolver of a worker's location, which names the worker.
- * When the workers shut down, their sockets for datagrams are closed. This connection is not: all that wait in the worker are
- * answered over it, in a way that tells them (channel/wait.ts).
+ * js_filter of a stream server, `listen ...` for TCP: the connection of a resolver, which is introduced over it. When nginx shuts
+ * its workers down it closes the sockets at which datagrams are received. This connection stays: all questions that are held are
+ * answered over it.
  */
 function release(s: NginxStreamRequest): void {
-  let worker = '';
+  let introduced = '';
   let timer: ReturnType<typeof setTimeout> | undefined = setTimeout(look, untilNext());
 
   s.on('upstream', (data, { last }) => {
-    worker = parseQuestion((data as Buffer).subarray(PREFIX))?.name ?? worker;
+    const message = (data as Buffer).subarray(PREFIX);
+    const question = parseQuestion(message);
+    if (question) {
+      introduced = question.name;
+      s.sendDownstream(notFoundOverTcp(question.name, idOf(message)), FLUSH);
+    }
     stopIf(last);
   });
   s.on('downstream', (_, { last }) => {
     stopIf(last);
   });
 
+  /** After a reload there are new workers, where somebody may still ask. */
   function look(): void {
+    timer = setTimeout(look, untilNext());
     if (isShuttingDown()) {
-      timer = undefined;
-      answerAll();
-    } else {
-      timer = setTimeout(look, untilNext());
-    }
-  }
-
-  function answerAll(): void {
-    const socket = socketOf(worker);
-    const waits = socket === undefined ? [] : takeWaits(socket);
-    if (waits.length > 0) {
-      s.sendDownstream(Buffer.concat(waits.map(({ name, id }) => refusedOverTcp(name, id))), FLUSH);
+      const socket = socketOf(introduced);
+      const waits = socket === undefined ? [] : takeWaits(socket);
+      if (waits.length > 0) {
+        s.sendDownstream(Buffer.concat(waits.map(({ name, id }) => notFoundOverTcp(name, id))), FLUSH);
+      }
     }
   }
 

@@ -1,5 +1,5 @@
 import { createBells } from './doorbell/bells.ts';
-import { idOf, notFound, parseQuestion, setId, truncated } from './doorbell/dns.ts';
+import { idOf, notFound, parseQuestion, setId, truncate } from './doorbell/dns.ts';
 import { readPassedRing } from './doorbell/numbers.ts';
 import { isKept, keepSocket, keepWait, takeWait } from './doorbell/waits.ts';
 import { isShuttingDown } from './nginx/title.ts';
@@ -15,8 +15,8 @@ const KNOWN = 2000;
  * nginx would log an error. One that comes later than that, in milliseconds, means that the answer was lost.
  */
 const CROSSING = 500;
-/** By such a name a worker introduces itself (channel/pass.ts). */
-const WORKER = '.worker.sse';
+/** By such a name a resolver is introduced (channel/pass.ts). */
+const HELLO = '.hello.sse';
 const FLUSH = { flush: true };
 
 interface Question {
@@ -41,7 +41,9 @@ function answer(s: NginxStreamRequest): void {
   let pauses = false;
   const socket = String(s.variables.remote_port);
   const bells = createBells<Question>({
-    answer: (question) => {
+    keep: ({ name, answer }) => keepWait(socket, { name, id: idOf(answer) }),
+    isKept: ({ name }) => isKept(socket, name),
+    release: (question) => {
       question.answered = Date.now();
       question.answeredId = idOf(question.answer);
       if (room > 0) {
@@ -50,17 +52,14 @@ function answer(s: NginxStreamRequest): void {
         due.push(question);
       }
     },
-    keep: ({ name, answer }) => keepWait(socket, { name, id: idOf(answer) }),
-    isKept: ({ name }) => isKept(socket, name),
-    take: ({ name }) => takeWait(socket, name),
   });
   s.on('upstream', (data) => {
     const message = data as Buffer;
     const question = read(message);
     if (question && !isCrossing(question, idOf(message))) {
       setId(question.answer, idOf(message));
-      if (question.name.endsWith(WORKER)) {
-        introduce(question);
+      if (question.name.endsWith(HELLO)) {
+        greet(question);
       } else {
         bells.ask(question.name, question);
       }
@@ -73,10 +72,10 @@ function answer(s: NginxStreamRequest): void {
     }
   });
 
-  /** nginx now opens a connection over TCP, or uses the one that it has (doorbell-release.ts). */
-  function introduce({ name, answer }: Question): void {
+  /** nginx then asks over TCP: it opens a connection, or uses the one that it has (doorbell-release.ts). */
+  function greet({ name, answer }: Question): void {
     keepSocket(name, socket);
-    s.sendDownstream(truncated(answer), FLUSH);
+    truncate(answer);
     s.sendDownstream(answer, FLUSH);
   }
 
@@ -96,8 +95,11 @@ function answer(s: NginxStreamRequest): void {
     return question;
   }
 
-  function send(question: Question): void {
-    s.sendDownstream(question.answer, FLUSH);
+  function send({ name, answer }: Question): void {
+    if (!takeWait(socket, name)) {
+      return;
+    }
+    s.sendDownstream(answer, FLUSH);
     room--;
     // nginx hands over all rings that have come in one go.
     if (room < AT_ONCE / 2 && !pauses) {

@@ -10,14 +10,13 @@ import {
   read,
   startingId,
 } from './channel/read.ts';
-import { MAX_BELLS, markBells, pollDelay, REFUSED, type Signal, waitForBells } from './channel/wait.ts';
-import { isLeaving, LATE, lastServed, renewWorker } from './channel/worker.ts';
+import { MAX_BELLS, markBells, pollDelay, waitForBells } from './channel/wait.ts';
+import { isLeaving, lastServed, renewWorker } from './channel/worker.ts';
 import { counts, requireZones } from './channel/zones.ts';
 import { guarded, refuse } from './nginx/answer.ts';
 import { negotiate } from './nginx/negotiate.ts';
 import { openResponse } from './nginx/response.ts';
 import { sizeSetting, timeSetting } from './nginx/settings.ts';
-import { isShuttingDown } from './nginx/title.ts';
 
 /** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
 const A_LOOK = njs.engine === 'QuickJS' ? 210 : 320;
@@ -96,8 +95,6 @@ function follow(
   let isBusy = false;
   let isLarge = false;
   let isWaiting = false;
-  /** What ended the last wait, or makes the next one vain. */
-  let why = '';
   let key = '';
   let place = 0;
   let delay = 0;
@@ -112,12 +109,9 @@ function follow(
    * Most looks find nothing: this is all that they have to do.
    * @param signal what ended a wait; undefined after a pause. It may come too late, when we look by ourselves.
    */
-  function glance(signal?: Signal): void {
-    if (signal !== undefined) {
-      if (!isWaiting) {
-        return;
-      }
-      why = (signal as Error).message || '';
+  function glance(signal?: unknown): void {
+    if (signal !== undefined && !isWaiting) {
+      return;
     }
     if (glances > 0 && !response.closed && counts.get(key) === place) {
       isWaiting = false;
@@ -135,14 +129,10 @@ function follow(
     isWaiting = false;
     try {
       const now = Date.now();
-      const wasBusy = isBusy;
       isBusy = isBusy && now - lastEvent < BUSY;
       const mayWait = hasDoorbell && !isWoken && !isBusy;
-      if (mayWait && wasBusy && isShuttingDown()) {
-        why = REFUSED;
-      }
       if (!isWoken && (mayWait || now - lookedForLeaving >= LOOK_FOR_LEAVING)) {
-        findOutIfLeaving(now);
+        findOutIfLeaving(now, mayWait);
       }
       // To wait anew takes as long as to send: first all others who were woken.
       const mark = mayWait && !leaving ? markBells(reader) : '';
@@ -207,21 +197,20 @@ function follow(
     }
     const now = Date.now();
     grown += A_SEND;
-    findOutIfLeaving(now);
+    findOutIfLeaving(now, false);
     keepReader(reader, now);
     if (isWaiting && (leaving || now > end || grown > budget || isUnsettled(reader))) {
       look();
     }
   }
 
-  function findOutIfLeaving(now: number): void {
+  /** @param forSure because who waits in vain hears of nothing. */
+  function findOutIfLeaving(now: number, forSure: boolean): void {
     lookedForLeaving = now;
-    if (why.indexOf(REFUSED) >= 0) {
-      renewWorker(now - LATE - 1);
-    }
-    if (!leaving && isLeaving(now)) {
+    if (!leaving && isLeaving(now, forSure)) {
       leaving = true;
-      const latest = lastServed() + drain - LOOK_FOR_LEAVING;
+      const since = lastServed();
+      const latest = (since < 0 ? -since : since) + drain - LOOK_FOR_LEAVING;
       end = Math.min(end, now + Math.max(0, latest - now) * Math.random());
     }
   }
@@ -230,7 +219,7 @@ function follow(
 /** js_periodic, once a second: says that this worker serves. */
 function serve(): void {
   if (counts) {
-    renewWorker(Date.now());
+    renewWorker();
   }
 }
 

@@ -1,12 +1,11 @@
-import { isShuttingDown } from '../nginx/title.ts';
 import { openNotes, resolve } from './ring.ts';
-import { LATE, renewWorker } from './worker.ts';
+import { isLeaving } from './worker.ts';
 
 /** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
 const POLL = 1;
 /** The same after a long silence. Each look wakes the processor. */
 const IDLE_POLL = 25;
-/** The same where hardly anybody notes a ring: publishers pass their own on. Also how often to look whether this worker shuts down. */
+/** The same where hardly anybody notes a ring: publishers pass their own on. Also how often to look whether this worker leaves. */
 const RARE_POLL = 1000;
 /** Of the time since a bell rang, the part that may pass before the next look. */
 const PART = 100;
@@ -14,15 +13,17 @@ const PART = 100;
 const OVERLAP = 1000;
 /** How long a ring may go without its note, which is written after it; and how far notes may be out of order. */
 const PATIENCE = 100;
-/** How often to tell the doorbell who asks, in milliseconds: nginx closes a resolver's connection 5 s after it last wrote to it. */
+/** How often to introduce the resolver, in milliseconds: nginx closes its connection 5 s after it last wrote to it. */
 const INTRODUCE = 2500;
 /** How long to wait before that: on a reload the old workers still accept connections when the new ones start. */
 const SETTLE = 1000;
+/** What is asked has to be answered before the run ends: nothing new so long before that, in milliseconds. */
+const LAST = 500;
 
 /**
  * Passes rings on to those who wait in this worker: resolves `<bell>-<number>.ring.sse` by the same socket as they
- * do, whereupon the doorbell answers them. Tells the doorbell by `<name>.worker.sse` whose socket that is: when the worker shuts
- * down, the doorbell answers all of them. Should nobody wait just then, the worker is marked as about to leave here.
+ * do, whereupon the doorbell answers them. And introduces the resolver to the doorbell, by `<name>.hello.sse`, so that it can
+ * answer all of them when nginx shuts down.
  *
  * @param duration in milliseconds.
  */
@@ -32,7 +33,7 @@ export function passBells(duration: number): void {
   let passed = notes.last();
   let latest = Date.now() - OVERLAP;
   let missingSince = 0;
-  let lookAtTitle = 0;
+  let lookForLeaving = 0;
   let introduceAt = Date.now() + SETTLE;
   const name = process.pid + '-' + Math.random();
   while (passed > 0 && timeOf(passed) > latest) {
@@ -42,24 +43,26 @@ export function passBells(duration: number): void {
 
   function look(): void {
     const last = notes.last();
-    if (passed < last) {
-      pass(last);
-    }
     const now = Date.now();
-    if (now >= lookAtTitle) {
-      lookAtTitle = now + RARE_POLL;
-      if (isShuttingDown()) {
-        renewWorker(now - LATE - 1);
+    const introduces = now >= introduceAt && now < end - LAST;
+    if (now >= lookForLeaving || introduces || passed < last) {
+      lookForLeaving = now + RARE_POLL;
+      if (isLeaving(now, true)) {
+        // Nobody would hear of what is asked now, and that would keep the worker.
         return;
       }
     }
-    if (now >= introduceAt && now < end - INTRODUCE / 2) {
+    if (passed < last) {
+      pass(last);
+    }
+    if (introduces) {
       introduceAt = now + INTRODUCE;
-      resolve(name + '.worker', ignore);
+      resolve(name + '.hello', ignore);
     }
     if (now < end) {
       const delay = notes.areExpected() ? Math.min(IDLE_POLL, (now - latest) / PART) : RARE_POLL;
-      setTimeout(look, Math.max(POLL, Math.min(delay, lookAtTitle - now, end - now)));
+      const atMost = Math.min(lookForLeaving, introduceAt, end) - now;
+      setTimeout(look, Math.max(POLL, Math.min(delay, atMost)));
     }
   }
 

@@ -39,16 +39,10 @@ export function markBells(reader: Reader): string {
   return bells + '.wait' + (crowd || '') + '.sse';
 }
 
-/** What ends a wait: an error, because no such name has an address. */
-export type Signal = Error | Response;
-
-/** In the message of an error: the doorbell refuses to be asked again, because this worker is about to leave. */
-export const REFUSED = '(5:';
-
 /**
  * Calls back when one of the bells has rung since it was marked, or by and by without reason: all requests of a
  * worker that resolve one name wait for one answer, which comes when the bell rings (doorbell.ts).
  */
-export function waitForBells(name: string, wake: (signal: Signal) => void): void {
+export function waitForBells(name: string, wake: (signal: unknown) => void): void {
   ngx.fetch('http://' + name + '/').then(wake, wake);
 }

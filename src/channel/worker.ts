@@ -1,26 +1,39 @@
+import { isShuttingDown } from '../nginx/title.ts';
 import { counts } from './zones.ts';
 
 /**
  * Nothing tells a request that its worker is shutting down, but a js_periodic runs only before that. So one says every
  * second that its worker serves, and a worker that has not said so for longer is about to leave.
  */
-export const LATE = 2500;
+const LATE = 2500;
+/** Where it has to be known for sure, who said so this recently, in milliseconds, is believed. */
+const FRESH = 2;
 const KEEP = 600000;
 
 const key = 'worker.' + process.pid;
 
-/** To be called once a second by a js_periodic. @param time when this worker served, in milliseconds since 1970. */
-export function renewWorker(time: number): void {
-  counts.set(key, time, KEEP);
+/** To be called once a second by a js_periodic. */
+export function renewWorker(): void {
+  counts.set(key, Date.now(), KEEP);
 }
 
-/** When this worker last said that it serves, in milliseconds since 1970; 0 if it never did. */
+/** When this worker last said that it serves, in milliseconds since 1970; 0 if it never did. Negative: it leaves since then. */
 export function lastServed(): number {
   return counts.get(key) || 0;
 }
 
-/** False for a worker that has never said so, too. */
-export function isLeaving(now: number): boolean {
-  const last = lastServed();
-  return last > 0 && now - last > LATE;
+/**
+ * False for a worker that has never said so, too.
+ * @param forSure whether to look at the title of the process, and tell all others in this worker.
+ */
+export function isLeaving(now: number, forSure: boolean): boolean {
+  let last = lastServed();
+  if (forSure && last > 0 && now - last > FRESH) {
+    const shutsDown = isShuttingDown();
+    if (shutsDown !== undefined) {
+      last = shutsDown ? -now : now;
+      counts.set(key, last, KEEP);
+    }
+  }
+  return last < 0 || (last > 0 && now - last > LATE);
 }

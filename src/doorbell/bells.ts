@@ -13,13 +13,12 @@ export interface Bells<Asked> {
 
 /** What is done with questions. */
 export interface Answers<Asked> {
-  answer(asked: Asked): void;
-  /** It is held, or was repeated. */
+  /** It was asked, or repeated. */
   keep(asked: Asked): void;
-  /** Whether it is still held: not if it was not repeated, or answered otherwise. */
+  /** Not if it was not repeated, or has been answered otherwise. */
   isKept(asked: Asked): boolean;
-  /** It is held no longer. Returns whether it still was. */
-  take(asked: Asked): boolean;
+  /** To be answered, if it is still kept. */
+  release(asked: Asked): void;
 }
 
 /** How many questions are held before those to forget are looked for. */
@@ -33,7 +32,7 @@ interface Waiting<Asked> {
 
 const WAIT = /^((?:[0-9]+-[0-9a-z]+\.)+)wait[0-9]*\.sse$/;
 
-/** @returns what answers each question once, at the latest when it is asked again. */
+/** @param answers gets each question once to release, at the latest when it is repeated. */
 export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
   /** By name. A question that is held is asked again and again, and only the latest is to be answered. */
   const waiting = new Map<string, Waiting<Asked>>();
@@ -48,21 +47,18 @@ export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
     const asks = held ?? parseWait(name, asked);
     if (asks) {
       asks.asked = asked;
+      answers.keep(asked);
       if (asks.bells.some(isOver)) {
-        forget(asks);
-        answers.take(asked);
-        answers.answer(asked);
-      } else {
-        answers.keep(asked);
-        if (!held) {
-          hold(asks);
-        }
+        release(asks);
+      } else if (!held) {
+        hold(asks);
       }
       return;
     }
     const rung = parseRing(name);
     if (rung) {
-      answers.answer(asked);
+      answers.keep(asked);
+      answers.release(asked);
       setNumber(rung);
       ring(rung.bell, rung.number);
     }
@@ -76,10 +72,7 @@ export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
     for (const held of waitingFor.get(bell) ?? []) {
       for (const low of held.bells) {
         if (low.number < number && low.bell === bell) {
-          forget(held);
-          if (answers.take(held.asked)) {
-            answers.answer(held.asked);
-          }
+          release(held);
           break;
         }
       }
@@ -98,6 +91,11 @@ export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
       }
       waitingFor.get(bell)!.add(held);
     }
+  }
+
+  function release(held: Waiting<Asked>): void {
+    forget(held);
+    answers.release(held.asked);
   }
 
   function forget(held: Waiting<Asked>): void {

@@ -79,18 +79,16 @@ export function notFound(message: Buffer, end: number): Buffer {
   return answer;
 }
 
-/** The same answer as "truncated", so that nginx asks again over TCP. */
-export function truncated(answer: Buffer): Buffer {
-  const copy = Buffer.from(answer);
-  copy[2]! |= 0x02;
-  return copy;
+/** Makes "truncated" of an answer, so that nginx asks again over TCP (RFC 1035, section 4.1.1). */
+export function truncate(answer: Buffer): void {
+  answer[2]! |= 0x02;
 }
 
-/** "Refused" (RFC 1035, section 4.1.1), as a message over TCP (section 4.2.2). */
-export function refusedOverTcp(name: string, id: number): Buffer {
+/** "No such name" as a message over TCP (RFC 1035, section 4.2.2). */
+export function notFoundOverTcp(name: string, id: number): Buffer {
   const labels = name.split('.').map((label) => String.fromCharCode(label.length) + label);
   const question = Buffer.from(labels.join('') + '\0\0\x01\0\x01');
   const length = HEADER + question.length;
-  const header = [length >> 8, length & 0xff, id >> 8, id & 0xff, 0x81, 0x85, 0, 1, 0, 0, 0, 0, 0, 0];
+  const header = [length >> 8, length & 0xff, id >> 8, id & 0xff, 0x81, 0x83, 0, 1, 0, 0, 0, 0, 0, 0];
   return Buffer.concat([Buffer.from(header), question]);
 }

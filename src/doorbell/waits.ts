@@ -1,6 +1,7 @@
 /**
  * The questions that are held, by the socket that asked them, and under which id: whoever answers one takes it out. What is not
- * repeated is forgotten (the zone's timeout): nobody waits for its answer any more, and nginx would log it as an error.
+ * repeated is forgotten (the zone's timeout): nobody waits for its answer any more, and nginx would log it as an error. So are
+ * the names of resolvers.
  */
 const waits = ngx.shared.sse_waits as NgxSharedDict<number>;
 
@@ -38,12 +39,12 @@ export function takeWaits(socket: string): Wait[] {
   return taken;
 }
 
-/** Which socket a worker asks from, by the name under which the worker introduces itself. */
-export function keepSocket(worker: string, socket: string): void {
-  waits.set(worker, Number(socket));
+/** Which socket a resolver asks from, by the name under which it was introduced. */
+export function keepSocket(name: string, socket: string): void {
+  waits.set(name, Number(socket));
 }
 
-export function socketOf(worker: string): string | undefined {
-  const socket = waits.get(worker);
+export function socketOf(name: string): string | undefined {
+  const socket = waits.get(name);
   return socket === undefined ? undefined : String(socket);
 }

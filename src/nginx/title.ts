@@ -4,8 +4,8 @@ import fs from 'fs';
 const ENOUGH = 64;
 
 /**
- * Whether this worker is shutting down: nginx says so in the title of the process before it closes its sockets. A datagram
- * that a timer sent then would go to whatever has that number now. Undefined where that cannot be found out: on Linux it can.
+ * Whether this worker is shutting down: nginx says so in the title of the process just before it closes the sockets that it
+ * listens at. Undefined where that cannot be found out: on Linux it can.
  */
 export function isShuttingDown(): boolean | undefined {
   try {

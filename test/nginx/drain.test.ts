@@ -60,10 +60,17 @@ describe.each(setups)('on quit ($engine, doorbell: $doorbell)', ({ engine, doorb
     const nginx = await startNginx({
       engine,
       doorbell,
-      server: `set $sse_heartbeat 10m; ${PUBLISH_AND_SUBSCRIBE}`,
+      server: `set $sse_heartbeat 10m; ${PUBLISH_AND_SUBSCRIBE} location /other/ { include sse/subscriber.conf; }`,
     });
     const streams = await Promise.all(
-      Array.from({ length: STREAMS }, (_, i) => open(nginx, `/events/quiet-${i % 5}`)),
+      Array.from({ length: STREAMS }, (_, i) =>
+        open(nginx, `/${i % 2 ? 'events' : 'other'}/quiet-${i % 5}${i % 3 ? '' : ',quiet'}`),
+      ),
+    );
+    // Two workers, two locations.
+    await eventually(
+      () => introduced(nginx),
+      (count) => count === (doorbell ? 4 : 0),
     );
     const busy = await open(nginx, '/events/busy');
     for (let i = 1; i <= 4; i++) {
@@ -94,6 +101,11 @@ describe.each(setups)('on quit ($engine, doorbell: $doorbell)', ({ engine, doorb
 
 function ended(streams: Stream[]): number {
   return streams.filter((stream) => stream.ended).length;
+}
+
+/** How many resolvers have a connection to the doorbell. */
+async function introduced(nginx: Nginx): Promise<number> {
+  return Number(await nginx.sh("grep -c ' 0100007F:1FC2 0100007F:.... 01' /proc/net/tcp"));
 }
 
 /** The process ids of nginx's workers. */

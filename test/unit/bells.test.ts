@@ -8,10 +8,13 @@ function bells(kept = new Set<string>()) {
   bellNumbers.entries.clear();
   const answered: string[] = [];
   const { ask } = createBells<string>({
-    answer: (asked) => answered.push(asked),
     keep: (asked) => kept.add(asked),
     isKept: (asked) => kept.has(asked),
-    take: (asked) => kept.delete(asked),
+    release: (asked) => {
+      if (kept.delete(asked)) {
+        answered.push(asked);
+      }
+    },
   });
   /** Asks, and gives what was answered thereupon. */
   return (name: string, asked = name) => {

@@ -276,29 +276,41 @@ describe('questions', () => {
       .spyOn(fs, 'readSync')
       .mockImplementation((_, buffer) => (buffer as Buffer).write('nginx: worker process is shutting down'));
 
-  test('of a worker are all answered over its connection when the workers shut down', () => {
+  const answer = (id: string, hex: string) => {
+    const length = 12 + hex.length / 2 + 5;
+    return `${length.toString(16).padStart(4, '0')}${id}81830001000000000000${hex}0000010001`;
+  };
+  const WAIT = '04776169740373736';
+  const wait = (bell: string) => `03${bell}2d30${WAIT}5`;
+
+  test('of a resolver are all answered over its connection when the workers shut down', () => {
     vi.useFakeTimers();
     const { ask, hear, sent } = session(40000);
     ask('1-0.wait.sse', 0xbeef);
     ask('2-0.wait.sse', 2);
     ask('3-0.wait.sse', 3);
     hear('2-1');
-    ask('77-0.5.worker.sse', 4);
-    expect(sent).toEqual(['2 2-0.wait.sse', '4 77-0.5.worker.sse truncated', '4 77-0.5.worker.sse']);
+    ask('77-0.5.hello.sse', 4);
+    expect(sent).toEqual(['2 2-0.wait.sse', '4 77-0.5.hello.sse truncated']);
     waits.set('40001 1-0.wait.sse', 9);
     const tcp = connection();
-    tcp.ask('77-0.5.worker.sse');
-    vi.advanceTimersByTime(10000);
+    tcp.ask('77-0.5.hello.sse');
+    expect(tcp.sent.splice(0)).toEqual([
+      answer('0001', Buffer.from('\x0477-0\x015\x05hello\x03sse').toString('hex')),
+    ]);
+    vi.advanceTimersByTime(3000);
     expect(tcp.sent).toEqual([]);
     const title = shutDown();
-    vi.runAllTimers();
-    title.mockRestore();
-    const answer = (id: string, bell: string) =>
-      `001e${id}8185000100000000000003${bell}2d300477616974037373650000010001`;
-    expect(tcp.sent).toEqual([answer('beef', '31') + answer('0003', '33')]);
+    vi.advanceTimersByTime(1000);
+    expect(tcp.sent.splice(0)).toEqual([answer('beef', wait('31')) + answer('0003', wait('33'))]);
     hear('1-1');
-    expect(sent).toHaveLength(3);
-    expect([...waits.entries.keys()]).toEqual(['77-0.5.worker.sse', '40001 1-0.wait.sse']);
+    expect(sent).toHaveLength(2);
+    expect([...waits.entries.keys()]).toEqual(['77-0.5.hello.sse', '40001 1-0.wait.sse']);
+    // After a reload there are new workers, where somebody may still ask.
+    ask('4-0.wait.sse', 5);
+    vi.advanceTimersByTime(1000);
+    title.mockRestore();
+    expect(tcp.sent).toEqual([answer('0005', wait('34'))]);
     vi.useRealTimers();
   });
 
@@ -306,14 +318,46 @@ describe('questions', () => {
     vi.useFakeTimers();
     session();
     const known = connection();
+    waits.set('78-0.hello.sse', 40002);
+    known.ask('78-0.hello.sse');
     const unknown = connection();
-    waits.set('78-0.worker.sse', 40002);
-    known.ask('78-0.worker.sse');
-    unknown.ask('79-0.worker.sse');
+    unknown.ask('79-0.hello.sse');
     const title = shutDown();
-    vi.runAllTimers();
+    vi.advanceTimersByTime(1000);
     title.mockRestore();
-    expect([known.sent, unknown.sent]).toEqual([[], []]);
+    expect([known.sent.length, unknown.sent.length]).toEqual([1, 1]);
+    vi.useRealTimers();
+  });
+
+  test('that are not repeated are not answered: nobody waits any more', () => {
+    vi.useFakeTimers();
+    const { ask, hear, sent } = session();
+    ask('7-0.wait.sse', 1);
+    ask('7-0.wait1.sse', 2);
+    vi.advanceTimersByTime(6000);
+    ask('7-0.wait1.sse', 2);
+    vi.advanceTimersByTime(6000);
+    hear('7-1');
+    expect(sent).toEqual(['2 7-0.wait1.sse']);
+    vi.useRealTimers();
+  });
+
+  test('that are due when the workers shut down are answered over the connection, too', () => {
+    vi.useFakeTimers();
+    const { ask, hear, sent } = session(40000);
+    ask('77-0.hello.sse');
+    for (let i = 0; i < 150; i++) {
+      ask(`1-0.wait${i || ''}.sse`);
+    }
+    const tcp = connection();
+    tcp.ask('77-0.hello.sse');
+    sent.length = tcp.sent.length = 0;
+    hear('1-1');
+    const title = shutDown();
+    vi.advanceTimersByTime(1000);
+    title.mockRestore();
+    expect(sent).toHaveLength(100);
+    expect(tcp.sent.join('').match(/0[4-7]77616974/g)).toHaveLength(50);
     vi.useRealTimers();
   });
 

@@ -45,11 +45,35 @@ class NumberDictionary extends Dictionary<number> {
   }
 }
 
+/** Forgets, as if it had `timeout=7s`. */
+class ForgetfulDictionary extends NumberDictionary {
+  private readonly times = new Map<string, number>();
+
+  override keys(): string[] {
+    return super.keys().filter((key) => this.has(key));
+  }
+  override has(key: string): boolean {
+    return this.entries.has(key) && Date.now() < (this.times.get(key) ?? 0) + 7000;
+  }
+  override get(key: string): number | undefined {
+    return this.has(key) ? super.get(key) : undefined;
+  }
+  override set(key: string, value: number): void {
+    this.times.set(key, Date.now());
+    super.set(key, value);
+  }
+  override pop(key: string): number | undefined {
+    const isThere = this.has(key);
+    const value = super.pop(key);
+    return isThere ? value : undefined;
+  }
+}
+
 export const log = new Dictionary<string>();
 export const counts = new NumberDictionary();
 export const batches = new Dictionary<string>();
 export const bellNumbers = new NumberDictionary();
-export const waits = new NumberDictionary();
+export const waits = new ForgetfulDictionary();
 export const warnings: string[] = [];
 
 Object.assign(globalThis, {
