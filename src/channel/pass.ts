@@ -44,7 +44,7 @@ export function passBells(duration: number): void {
   function look(): void {
     const last = notes.last();
     const now = Date.now();
-    const introduces = now >= introduceAt && now < end - LAST;
+    const introduces = now >= introduceAt;
     if (now >= lookForLeaving || introduces || passed < last) {
       lookForLeaving = now + RARE_POLL;
       if (isLeaving(now, true)) {
@@ -56,7 +56,7 @@ export function passBells(duration: number): void {
       pass(last);
     }
     if (introduces) {
-      introduceAt = now + INTRODUCE;
+      introduceAt = now + INTRODUCE < end - LAST ? now + INTRODUCE : Infinity;
       resolve(name + '.hello', ignore);
     }
     if (now < end) {

@@ -85,11 +85,15 @@ test.each([false, true])(
   },
 );
 
-test('a run ends in time, with nothing under way', async () => {
-  passBells(10000);
-  await vi.advanceTimersByTimeAsync(9500);
+test('a run ends in time, with nothing under way, and is quiet until then', async () => {
+  // The fifth introduction would be after 11 s.
+  passBells(11300);
+  await vi.advanceTimersByTimeAsync(10500);
   asked = [];
-  await vi.advanceTimersByTimeAsync(600);
+  const looks = vi.spyOn(counts, 'get');
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(looks.mock.calls.length).toBeLessThan(20);
+  looks.mockRestore();
   expect(vi.getTimerCount()).toBe(0);
   expect(asked).toEqual([]);
 });
