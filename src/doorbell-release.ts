@@ -15,6 +15,7 @@ const FLUSH = { flush: true };
  */
 function release(s: NginxStreamRequest): void {
   let introduced = '';
+  let wasShuttingDown = false;
   let timer: ReturnType<typeof setTimeout> | undefined = setTimeout(look, untilNext());
 
   s.on('upstream', (data, { last }) => {
@@ -30,10 +31,15 @@ function release(s: NginxStreamRequest): void {
     stopIf(last);
   });
 
-  /** After a reload there are new workers, where somebody may still ask. */
+  /**
+   * Not the first time: who is woken has to find out, by himself, that his worker does not serve (channel/worker.ts). And again: after a
+   * reload there are new workers, where somebody may still ask.
+   */
   function look(): void {
     timer = setTimeout(look, untilNext());
-    if (isShuttingDown()) {
+    const isLate = wasShuttingDown;
+    wasShuttingDown = isShuttingDown() === true;
+    if (isLate) {
       const socket = socketOf(introduced);
       const waits = socket === undefined ? [] : takeWaits(socket);
       if (waits.length > 0) {

@@ -43,6 +43,13 @@ const TO_WAKE = 0.04;
 /** To wake so many takes as long as may pass before one of them waits anew. */
 const LARGE = BUSY / 2 / TO_WAKE;
 
+/**
+ * Before it waits, a subscriber makes sure that its worker has served this recently, in milliseconds: doorbell-release.ts wakes
+ * nobody so soon after that. One that has polled, or of so many who wait anew together, asks for the last millisecond.
+ */
+const FRESH = 200;
+const CROWDED = 100;
+
 /** More events than a log can hold. */
 const MANY = 1e9;
 
@@ -129,10 +136,11 @@ function follow(
     isWaiting = false;
     try {
       const now = Date.now();
+      const wasBusy = isBusy;
       isBusy = isBusy && now - lastEvent < BUSY;
       const mayWait = hasDoorbell && !isWoken && !isBusy;
       if (!isWoken && (mayWait || now - lookedForLeaving >= LOOK_FOR_LEAVING)) {
-        findOutIfLeaving(now, mayWait);
+        findOutIfLeaving(now, !mayWait ? Infinity : wasBusy || reader.peers > CROWDED ? 1 : FRESH);
       }
       // To wait anew takes as long as to send: first all others who were woken.
       const mark = mayWait && !leaving ? markBells(reader) : '';
@@ -197,17 +205,17 @@ function follow(
     }
     const now = Date.now();
     grown += A_SEND;
-    findOutIfLeaving(now, false);
+    findOutIfLeaving(now, Infinity);
     keepReader(reader, now);
     if (isWaiting && (leaving || now > end || grown > budget || isUnsettled(reader))) {
       look();
     }
   }
 
-  /** @param forSure because who waits in vain hears of nothing. */
-  function findOutIfLeaving(now: number, forSure: boolean): void {
+  /** @param fresh as for isLeaving. Who waits in vain hears of nothing. */
+  function findOutIfLeaving(now: number, fresh: number): void {
     lookedForLeaving = now;
-    if (!leaving && isLeaving(now, forSure)) {
+    if (!leaving && isLeaving(now, fresh)) {
       leaving = true;
       const since = lastServed();
       const latest = (since < 0 ? -since : since) + drain - LOOK_FOR_LEAVING;

@@ -47,7 +47,7 @@ export function passBells(duration: number): void {
     const introduces = now >= introduceAt;
     if (now >= lookForLeaving || introduces || passed < last) {
       lookForLeaving = now + RARE_POLL;
-      if (isLeaving(now, true)) {
+      if (isLeaving(now, 0)) {
         // Nobody would hear of what is asked now, and that would keep the worker.
         return;
       }

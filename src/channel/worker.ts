@@ -6,8 +6,6 @@ import { counts } from './zones.ts';
  * second that its worker serves, and a worker that has not said so for longer is about to leave.
  */
 const LATE = 2500;
-/** Where it has to be known for sure, who said so this recently, in milliseconds, is believed. */
-const FRESH = 2;
 const KEEP = 600000;
 
 const key = 'worker.' + process.pid;
@@ -24,11 +22,12 @@ export function lastServed(): number {
 
 /**
  * False for a worker that has never said so, too.
- * @param forSure whether to look at the title of the process, and tell all others in this worker.
+ * @param fresh in milliseconds: if the worker has not said for so long that it serves, look at the title of the process, and say
+ * for all others in this worker what it tells.
  */
-export function isLeaving(now: number, forSure: boolean): boolean {
+export function isLeaving(now: number, fresh: number): boolean {
   let last = lastServed();
-  if (forSure && last > 0 && now - last > FRESH) {
+  if (last > 0 && now - last > fresh) {
     const shutsDown = isShuttingDown();
     if (shutsDown !== undefined) {
       last = shutsDown ? -now : now;

@@ -142,7 +142,7 @@ test.each(['one', 'one,other'])(
   async (channels) => {
     subscriber.serve();
     const received = subscribe(channels);
-    await vi.advanceTimersByTimeAsync(10);
+    await vi.advanceTimersByTimeAsync(250);
     publish('one', '1');
     const title = shutDown();
     await wake();
@@ -173,17 +173,23 @@ test('nor does who has followed events until then', async () => {
   expect(ended).toBe(1);
 });
 
-test('of all who are woken in a worker that serves hardly any looks at its title', async () => {
-  subscriber.serve();
-  for (let i = 0; i < 100; i++) {
+test.each([
+  [3, 0],
+  [200, 1],
+])('of %i who are woken in a worker that has just served %i look at its title', async (count, looks) => {
+  for (let i = 0; i < count; i++) {
     subscribe('many');
   }
+  // To learn how many they are.
+  await wake();
+  await vi.advanceTimersByTimeAsync(5);
+  subscriber.serve();
   await vi.advanceTimersByTimeAsync(100);
   const title = vi.spyOn(fs, 'readSync');
   await wake();
   await vi.advanceTimersByTimeAsync(5);
-  expect(waits).toHaveLength(100);
-  expect(title).toHaveBeenCalledTimes(1);
+  expect(waits).toHaveLength(count);
+  expect(title).toHaveBeenCalledTimes(looks);
   title.mockRestore();
 });
 
@@ -192,7 +198,7 @@ test('streams of a worker that shuts down end one by one, nearly all the time th
   for (let i = 0; i < 100; i++) {
     subscribe(`channel-${i}`);
   }
-  await vi.advanceTimersByTimeAsync(10);
+  await vi.advanceTimersByTimeAsync(250);
   const title = shutDown();
   await wake();
   const ends: number[] = [];
