@@ -28,6 +28,10 @@ await main(async () => {
       ...(await engineEnvironment(engine)),
       // The reaper is an image to be pulled; without it we remove what a crashed test left.
       ...(image.official ? {} : { TESTCONTAINERS_RYUK_DISABLED: 'true' }),
+      // Two containers may have the same port, one for IPv4 and one for IPv6, and a browser tries both for "localhost".
+      ...(/^(tcp|ssh|http)/.test(process.env.DOCKER_HOST ?? '')
+        ? {}
+        : { TESTCONTAINERS_HOST_OVERRIDE: '127.0.0.1' }),
       NJS_SSE_ENGINE: engine,
       NJS_SSE_IMAGE: image.name,
       NJS_SSE_TEST_LABEL: label,

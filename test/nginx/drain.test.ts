@@ -21,6 +21,10 @@ describe.each(setups)('after a reload ($engine, doorbell: $doorbell)', ({ engine
       () => subscribers(nginx, 'busy'),
       (count) => count === 1,
     );
+    await eventually(
+      () => introduced(nginx),
+      (count) => count === (doorbell ? 2 : 0),
+    );
     const old = await workers(nginx);
     await nginx.sh('kill -HUP 1');
 
