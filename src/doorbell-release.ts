@@ -2,7 +2,7 @@ import { idOf, notFoundOverTcp, parseQuestion } from './doorbell/dns.ts';
 import { socketOf, takeWaits } from './doorbell/waits.ts';
 import { isShuttingDown } from './nginx/title.ts';
 
-/** How often to look whether this worker shuts down, in milliseconds. */
+/** How often to look whether the worker whose resolver that is shuts down, in milliseconds. */
 const POLL = 250;
 /** Of the length that precedes a message over TCP (RFC 1035, section 4.2.2), in bytes. */
 const PREFIX = 2;
@@ -38,7 +38,8 @@ function release(s: NginxStreamRequest): void {
   function look(): void {
     timer = setTimeout(look, untilNext());
     const isLate = wasShuttingDown;
-    wasShuttingDown = isShuttingDown() === true;
+    // The name begins with the worker's process id.
+    wasShuttingDown = isShuttingDown(introduced.split('-')[0]!) === true;
     if (isLate) {
       const socket = socketOf(introduced);
       const waits = socket === undefined ? [] : takeWaits(socket);

@@ -15,7 +15,7 @@ const FLUSH = { flush: true };
  * session of doorbell.ts, and answers it.
  */
 function ring(s: NginxStreamRequest): void {
-  const mayWait = isShuttingDown() !== undefined;
+  const mayWait = isShuttingDown('self') !== undefined;
   let answers: Buffer[] = [];
   let received = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -39,7 +39,7 @@ function ring(s: NginxStreamRequest): void {
 
   function answerLater(): void {
     timer = undefined;
-    if (!isShuttingDown()) {
+    if (!isShuttingDown('self')) {
       answer();
     }
   }

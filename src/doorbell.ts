@@ -111,7 +111,7 @@ function answer(s: NginxStreamRequest): void {
   function goOn(): void {
     pauses = false;
     room = AT_ONCE;
-    if (due.length > 0 && !isShuttingDown()) {
+    if (due.length > 0 && !isShuttingDown('self')) {
       due.splice(0, AT_ONCE).forEach(send);
     }
   }

@@ -28,7 +28,7 @@ export function lastServed(): number {
 export function isLeaving(now: number, fresh: number): boolean {
   let last = lastServed();
   if (last > 0 && now - last > fresh) {
-    const shutsDown = isShuttingDown();
+    const shutsDown = isShuttingDown('self');
     if (shutsDown !== undefined) {
       last = shutsDown ? -now : now;
       counts.set(key, last, KEEP);

@@ -4,12 +4,13 @@ import fs from 'fs';
 const ENOUGH = 64;
 
 /**
- * Whether this worker is shutting down: nginx says so in the title of the process just before it closes the sockets that it
+ * Whether a worker is shutting down: nginx says so in the title of the process just before it closes the sockets that it
  * listens at. Undefined where that cannot be found out: on Linux it can.
+ * @param pid the worker's process id, or `self`.
  */
-export function isShuttingDown(): boolean | undefined {
+export function isShuttingDown(pid: string): boolean | undefined {
   try {
-    const file = fs.openSync('/proc/self/cmdline', 'r');
+    const file = fs.openSync('/proc/' + pid + '/cmdline', 'r');
     const title = Buffer.alloc(ENOUGH);
     fs.readSync(file, title, 0, ENOUGH, 0);
     fs.closeSync(file);

@@ -281,6 +281,7 @@ describe('questions', () => {
     return `${length.toString(16).padStart(4, '0')}${id}81830001000000000000${hex}0000010001`;
   };
   const WAIT = '04776169740373736';
+  const pid = String(process.pid);
   const wait = (bell: string) => `03${bell}2d30${WAIT}5`;
 
   test('of a resolver are all answered over its connection when the workers shut down', () => {
@@ -290,13 +291,16 @@ describe('questions', () => {
     ask('2-0.wait.sse', 2);
     ask('3-0.wait.sse', 3);
     hear('2-1');
-    ask('77-0.5.hello.sse', 4);
-    expect(sent).toEqual(['2 2-0.wait.sse', '4 77-0.5.hello.sse truncated']);
+    ask(`${process.pid}-0.5.hello.sse`, 4);
+    expect(sent).toEqual(['2 2-0.wait.sse', `4 ${process.pid}-0.5.hello.sse truncated`]);
     waits.set('40001 1-0.wait.sse', 9);
     const tcp = connection();
-    tcp.ask('77-0.5.hello.sse');
+    tcp.ask(`${process.pid}-0.5.hello.sse`);
     expect(tcp.sent.splice(0)).toEqual([
-      answer('0001', Buffer.from('\x0477-0\x015\x05hello\x03sse').toString('hex')),
+      answer(
+        '0001',
+        Buffer.from(`${String.fromCharCode(pid.length + 2)}${pid}-0\x015\x05hello\x03sse`).toString('hex'),
+      ),
     ]);
     vi.advanceTimersByTime(3000);
     expect(tcp.sent).toEqual([]);
@@ -305,7 +309,7 @@ describe('questions', () => {
     expect(tcp.sent.splice(0)).toEqual([answer('beef', wait('31')) + answer('0003', wait('33'))]);
     hear('1-1');
     expect(sent).toHaveLength(2);
-    expect([...waits.entries.keys()]).toEqual(['77-0.5.hello.sse', '40001 1-0.wait.sse']);
+    expect([...waits.entries.keys()]).toEqual([`${process.pid}-0.5.hello.sse`, '40001 1-0.wait.sse']);
     // After a reload there are new workers, where somebody may still ask.
     ask('4-0.wait.sse', 5);
     vi.advanceTimersByTime(1000);
@@ -345,12 +349,12 @@ describe('questions', () => {
   test('that are due when the workers shut down are answered over the connection, too', () => {
     vi.useFakeTimers();
     const { ask, hear, sent } = session(40000);
-    ask('77-0.hello.sse');
+    ask(`${process.pid}-0.hello.sse`);
     for (let i = 0; i < 150; i++) {
       ask(`1-0.wait${i || ''}.sse`);
     }
     const tcp = connection();
-    tcp.ask('77-0.hello.sse');
+    tcp.ask(`${process.pid}-0.hello.sse`);
     sent.length = tcp.sent.length = 0;
     hear('1-1');
     const title = shutDown();
@@ -358,6 +362,21 @@ describe('questions', () => {
     title.mockRestore();
     expect(sent).toHaveLength(100);
     expect(tcp.sent.join('').match(/0[4-7]77616974/g)).toHaveLength(50);
+    vi.useRealTimers();
+  });
+
+  test('of another worker are not', () => {
+    vi.useFakeTimers();
+    const { ask } = session(40000);
+    ask('1-0.wait.sse');
+    ask('0-0.hello.sse');
+    const tcp = connection();
+    tcp.ask('0-0.hello.sse');
+    tcp.sent.length = 0;
+    const title = shutDown();
+    vi.advanceTimersByTime(1000);
+    title.mockRestore();
+    expect(tcp.sent).toEqual([]);
     vi.useRealTimers();
   });
 
