@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { describe, expect, test, vi } from 'vitest';
+import { shutDown } from './title.ts';
 import { bellNumbers, counts, waits } from './zones.ts';
 
 const { markBell, openNotes, ringBell } = await import('../../src/channel/ring.ts');
@@ -168,9 +169,7 @@ describe('questions', () => {
     for (let i = 0; i < 150; i++) {
       ask(`1-0.wait${i || ''}.sse`);
     }
-    const title = vi
-      .spyOn(fs, 'readSync')
-      .mockImplementation((_, buffer) => (buffer as Buffer).write('nginx: worker process is shutting down'));
+    const title = shutDown();
     rings.receive(ringing('03372d33'));
     hear('1-1');
     vi.runAllTimers();
@@ -271,11 +270,6 @@ describe('questions', () => {
     };
     return { ask, sent, end: (side: string) => listeners[side]!(Buffer.from(''), { last: true }) };
   }
-  const shutDown = () =>
-    vi
-      .spyOn(fs, 'readSync')
-      .mockImplementation((_, buffer) => (buffer as Buffer).write('nginx: worker process is shutting down'));
-
   const answer = (id: string, hex: string) => {
     const length = 12 + hex.length / 2 + 5;
     return `${length.toString(16).padStart(4, '0')}${id}81830001000000000000${hex}0000010001`;

@@ -1,5 +1,5 @@
-import fs from 'node:fs';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { shutDown } from './title.ts';
 import { counts } from './zones.ts';
 
 vi.useFakeTimers({ now: 60000000 });
@@ -106,9 +106,7 @@ test('when the worker shuts down nothing is asked any more, nobody would hear of
   renewWorker();
   await vi.advanceTimersByTimeAsync(20);
   asked = [];
-  const title = vi
-    .spyOn(fs, 'readSync')
-    .mockImplementation((_, buffer) => (buffer as Buffer).write('nginx: worker process is shutting down'));
+  const title = shutDown();
   markBell('7');
   ringBell(7);
   await vi.advanceTimersByTimeAsync(1000);

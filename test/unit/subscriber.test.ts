@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { shutDown } from './title.ts';
 import { batches, counts, log } from './zones.ts';
 
 vi.useFakeTimers({ now: 60000000 });
@@ -131,11 +132,6 @@ test('one that comes between reading and waiting anew is sent', async () => {
   await vi.advanceTimersByTimeAsync(2000);
   expect(waits).toHaveLength(1);
 });
-
-const shutDown = () =>
-  vi
-    .spyOn(fs, 'readSync')
-    .mockImplementation((_, buffer) => (buffer as Buffer).write('nginx: worker process is shutting down'));
 
 test.each(['one', 'one,other'])(
   'who is woken when the worker shuts down does not wait anew: nobody would hear of it (%s)',
