@@ -40,18 +40,22 @@ export function counterTimeout(ttl: number): number {
 
 /** The channel's epoch, or undefined if the channel does not exist. */
 export function findChannel(channel: string): string | undefined {
-  const number = epochNumber(channel);
+  return livingEpoch(epochNumber(channel));
+}
+
+function livingEpoch(number: number | undefined): string | undefined {
   const epoch = number === undefined ? '' : number.toString(36);
   return epoch && lastPlace(epoch)! >= 0 ? epoch : undefined;
 }
 
 /** The channel's epoch; a channel that does not exist is created. Throws where the zone is full. */
 export function openChannel(channel: string, ttl: number): string {
-  return findChannel(channel) || createChannel(channel, ttl);
+  const number = epochNumber(channel);
+  return livingEpoch(number) || createChannel(channel, number, ttl);
 }
 
-function createChannel(channel: string, ttl: number): string {
-  const old = epochNumber(channel);
+/** @param old what was found in its place: not looked up again, because somebody else may have created it meanwhile. */
+function createChannel(channel: string, old: number | undefined, ttl: number): string {
   // Epochs are consecutive numbers from a random start, so that no two channels of one zone share one and no
   // earlier life of the zone, or other server, is likely to have used it.
   const start = Math.floor(Math.random() * 2 ** 26) * 2 ** 26 + Math.floor(Math.random() * 2 ** 26);

@@ -22,6 +22,15 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+test('a channel that two create at the same time is one', () => {
+  const epoch = openChannel('a', 60000);
+  const get = vi.spyOn(counts, 'get').mockReturnValueOnce(undefined);
+  expect(openChannel('a', 60000)).toBe(epoch);
+  expect(get).toHaveBeenCalled();
+  get.mockRestore();
+  expect(findChannel('a')).toBe(epoch);
+});
+
 describe('append', () => {
   test('an event whose place a reader has given up gets another one', () => {
     append('a', { data: '1' }, LIMITS);
