@@ -4,6 +4,13 @@ import { isShuttingDown } from './nginx/title.ts';
 
 /** How often to look whether the worker whose resolver that is shuts down, in milliseconds. */
 const POLL = 250;
+/** nginx counts a timer from the time at which it last looked at the clock, so it may end early, by some of these milliseconds. */
+const EARLY = 25;
+/**
+ * So long after the shutdown was seen first, in milliseconds, nobody who is woken believes any more, without a look of his own, that his
+ * worker serves (FRESH in subscriber.ts).
+ */
+const SETTLED = POLL - EARLY;
 /** Of the length that precedes a message over TCP (RFC 1035, section 4.2.2), in bytes. */
 const PREFIX = 2;
 const FLUSH = { flush: true };
@@ -15,7 +22,8 @@ const FLUSH = { flush: true };
  */
 function release(s: NginxStreamRequest): void {
   let introduced = '';
-  let wasShuttingDown = false;
+  /** Since when the worker is known to shut down; 0 if it is not. */
+  let since = 0;
   let timer: ReturnType<typeof setTimeout> | undefined = setTimeout(look, untilNext());
 
   s.on('upstream', (data, { last }) => {
@@ -31,16 +39,15 @@ function release(s: NginxStreamRequest): void {
     stopIf(last);
   });
 
-  /**
-   * Not the first time: who is woken has to find out, by himself, that his worker does not serve (channel/worker.ts). And again: after a
-   * reload there are new workers, where somebody may still ask.
-   */
+  /** Answers again and again: after a reload there are new workers, where somebody may still ask. */
   function look(): void {
+    const now = Date.now();
     timer = setTimeout(look, untilNext());
-    const isLate = wasShuttingDown;
     // The name begins with the worker's process id.
-    wasShuttingDown = isShuttingDown(introduced.split('-')[0]!) === true;
-    if (isLate) {
+    if (since === 0 && isShuttingDown(introduced.split('-')[0]!)) {
+      since = now;
+    }
+    if (since > 0 && now - since >= SETTLED) {
       const socket = socketOf(introduced);
       const waits = socket === undefined ? [] : takeWaits(socket);
       if (waits.length > 0) {
@@ -60,7 +67,8 @@ function release(s: NginxStreamRequest): void {
 
 /** All sessions of a worker look together, at multiples of the interval: that wakes the processor once. */
 function untilNext(): number {
-  return POLL - (Date.now() % POLL);
+  const rest = POLL - (Date.now() % POLL);
+  return rest > EARLY ? rest : rest + POLL;
 }
 
 /** js_preread of the server behind that: holds the connection until `preread_timeout` is over. Nothing is ever sent. */

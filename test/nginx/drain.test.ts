@@ -107,9 +107,10 @@ function ended(streams: Stream[]): number {
   return streams.filter((stream) => stream.ended).length;
 }
 
-/** How many resolvers have a connection to the doorbell. */
+/** How many resolvers have a connection to the doorbell that it has accepted (it has an inode then) and read. */
 async function introduced(nginx: Nginx): Promise<number> {
-  return Number(await nginx.sh("grep -c ' 0100007F:1FC2 0100007F:.... 01' /proc/net/tcp"));
+  const accepted = ' 0100007F:1FC2 0100007F:.{4} 01 .{8}:00000000 .{2}:.{8} .{8} +[0-9]+ +[0-9]+ [1-9]';
+  return Number(await nginx.sh(`grep -cE '${accepted}' /proc/net/tcp`));
 }
 
 /** The process ids of nginx's workers. */

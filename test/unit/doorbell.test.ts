@@ -312,6 +312,26 @@ describe('questions', () => {
     vi.useRealTimers();
   });
 
+  test('are answered a while after the shutdown was seen, however soon a late look is followed by the next', () => {
+    vi.useFakeTimers();
+    const { ask } = session(40003);
+    ask('1-0.wait.sse');
+    ask(`${process.pid}-0.6.hello.sse`);
+    const { ask: introduce, sent } = connection();
+    introduce(`${process.pid}-0.6.hello.sse`);
+    sent.length = 0;
+    const title = shutDown();
+    vi.setSystemTime(Date.now() + 200);
+    vi.advanceTimersToNextTimer();
+    expect(title).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(200);
+    expect(sent).toEqual([]);
+    vi.advanceTimersByTime(300);
+    title.mockRestore();
+    expect(sent).toHaveLength(1);
+    vi.useRealTimers();
+  });
+
   test('of nobody are left: then nothing is sent', () => {
     vi.useFakeTimers();
     session();
