@@ -35,10 +35,17 @@ export interface EventStream extends EventStreamResponse {
  * @returns the stream; it is closed already where the request asked for none (HEAD, OPTIONS, ...).
  */
 function openStream(r: NginxHTTPRequest): EventStream {
-  let response: EventStreamResponse = { closed: true, write: () => false, backlog: () => 0, close: () => {} };
+  const nothing = () => {};
+  let response: EventStreamResponse = {
+    closed: true,
+    write: () => false,
+    account: nothing,
+    backlog: () => 0,
+    close: nothing,
+  };
   guarded(r, () => {
     if (negotiate(r)) {
-      response = openResponse(r, () => {});
+      response = openResponse(r, nothing);
     }
   });
   return Object.assign(response, {

@@ -1,8 +1,10 @@
+import { logKey } from './channel/channel.ts';
 import type { Reader } from './channel/cursor.ts';
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
 import { passBells } from './channel/pass.ts';
 import {
   closeReader,
+  isPlain,
   isReplay,
   isUnsettled,
   keepReader,
@@ -12,7 +14,7 @@ import {
 } from './channel/read.ts';
 import { MAX_BELLS, markBells, pollDelay, waitForBells } from './channel/wait.ts';
 import { isLeaving, lastServed, renewWorker } from './channel/worker.ts';
-import { counts, requireZones } from './channel/zones.ts';
+import { counts, log, requireZones } from './channel/zones.ts';
 import { guarded, refuse } from './nginx/answer.ts';
 import { negotiate } from './nginx/negotiate.ts';
 import { openResponse } from './nginx/response.ts';
@@ -104,6 +106,10 @@ function follow(
   let isWaiting = false;
   let key = '';
   let place = 0;
+  /** Of the event that comes next, where there is but one way to go on. */
+  let nextKey = '';
+  /** What a glance has sent. */
+  let sent = '';
   let delay = 0;
   let glances = 0;
 
@@ -113,21 +119,37 @@ function follow(
   look();
 
   /**
-   * Most looks find nothing: this is all that they have to do.
+   * Most looks find nothing, and most of those that find something find one event: this is all that they have to do. What
+   * else is due for it comes in the next look, because many others may be waiting for their turn to send the same.
    * @param signal what ended a wait; undefined after a pause. It may come too late, when we look by ourselves.
    */
   function glance(signal?: unknown): void {
     if (signal !== undefined && !isWaiting) {
       return;
     }
-    if (glances > 0 && !response.closed && counts.get(key) === place) {
-      isWaiting = false;
+    const last = counts.get(key);
+    if (last === place && glances > 0) {
       glances--;
       grown += A_LOOK;
-      setTimeout(glance, delay);
-    } else {
-      look();
+      setTimeout(glance, isWaiting ? 1 : delay);
+      isWaiting = false;
+      return;
     }
+    if (last === place + 1) {
+      try {
+        const text = log.get(nextKey);
+        if (text) {
+          r.send(text);
+          sent = text;
+          setTimeout(look, isWaiting || isBusy ? delay : poll);
+          isWaiting = false;
+          return;
+        }
+      } catch {
+        // The client has left, as the look will find.
+      }
+    }
+    look();
   }
 
   /** Sends what there is, and sees to the next look. */
@@ -137,7 +159,14 @@ function follow(
     try {
       const now = Date.now();
       const wasBusy = isBusy;
-      isBusy = isBusy && now - lastEvent < BUSY;
+      isBusy = (isBusy || sent !== '') && now - lastEvent < BUSY;
+      if (sent !== '') {
+        reader.cursors[0]!.place = place + 1;
+        response.account(sent);
+        grown += A_SEND + sent.length;
+        lastEvent = now;
+        sent = '';
+      }
       const mayWait = hasDoorbell && !isWoken && !isBusy;
       if (!isWoken && (mayWait || now - lookedForLeaving >= LOOK_FOR_LEAVING)) {
         findOutIfLeaving(now, !mayWait ? Infinity : wasBusy || reader.peers > CROWDED ? 1 : FRESH);
@@ -163,20 +192,26 @@ function follow(
         response.close();
       } else {
         const cursor = reader.cursors[0]!;
+        const plain = isPlain(reader);
+        if (!plain) {
+          nextKey = '';
+        } else if (nextKey === '' || place !== cursor.place || key !== cursor.lastKey) {
+          nextKey = logKey(cursor.epoch, cursor.place + 1);
+        }
         key = cursor.lastKey;
         place = cursor.place;
         if (mark !== '' && text === '' && !isUnsettled(reader)) {
           grown += A_WAIT;
           isWaiting = true;
-          glances = reader.cursors.length > 1 ? 0 : 1;
-          delay = 1;
+          glances = plain ? 1 : 0;
+          delay = reader.peers < LARGE ? 1 + reader.peers * TO_WAKE : BUSY / 2;
           waitForBells(mark, glance);
         } else {
           if (hasDoorbell && !isBusy && !leaving && !isUnsettled(reader)) {
             glances = 0;
-            delay = !isWoken ? 1 : reader.peers < LARGE ? 1 + reader.peers * TO_WAKE : BUSY / 2;
+            delay = isWoken ? delay : 1;
           } else {
-            glances = leaving || reader.cursors.length > 1 || cursor.since > 0 ? 0 : GLANCES;
+            glances = leaving || !plain ? 0 : GLANCES;
             delay = pollDelay(poll, now - lastEvent);
             if (leaving && end - now < delay) {
               // Those who were woken together also look together.
@@ -200,6 +235,8 @@ function follow(
   /** A wait may last three minutes: what cannot wait that long is looked after here. */
   function beat(): void {
     if (response.closed) {
+      // A glance is not to find anything any more.
+      key = '';
       closeReader(reader);
       return;
     }

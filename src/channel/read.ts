@@ -85,10 +85,16 @@ export function isUnsettled(reader: Reader): boolean {
   return false;
 }
 
+/** True if what comes next can only be the event in the next place of one channel. */
+export function isPlain(reader: Reader): boolean {
+  const cursor = reader.cursors[0]!;
+  return reader.cursors.length === 1 && cursor.phase === 'live' && cursor.since === 0;
+}
+
 /** What has come since the last call, in the wire format, and '' if nothing has. */
 export function read(reader: Reader): string {
   const cursor = reader.cursors[0]!;
-  if (reader.cursors.length === 1 && cursor.phase === 'live' && cursor.since === 0) {
+  if (isPlain(reader)) {
     const last = counts.get(cursor.lastKey);
     if (last === cursor.place) {
       return '';

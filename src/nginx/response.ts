@@ -6,6 +6,8 @@ export interface EventStreamResponse {
   closed: boolean;
   /** Sends text that is in the wire format. Returns false if the stream is closed. */
   write(text: string): boolean;
+  /** For text that was sent past `write`: it counts as written now. */
+  account(text: string): void;
   /** How many bytes the client has not taken yet, about. */
   backlog(): number;
   /** Ends the response. An EventSource reconnects after its reconnection time. */
@@ -36,7 +38,7 @@ const TOGETHER = 100;
  * @throws SettingError for a wrong setting; nothing was sent then.
  */
 export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStreamResponse {
-  const response = { closed: false, write, backlog, close };
+  const response = { closed: false, write, account, backlog, close };
   const interval = timeSetting(r, 'sse_heartbeat', 45000, 100);
   const retry = timeSetting(r, 'sse_retry', 2000, 1);
   const largest = sizeSetting(r, 'sse_backlog', 1048576, 1073741824);
@@ -83,13 +85,16 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStre
       stop();
       return false;
     }
+    account(text);
+    return !response.closed;
+  }
+
+  function account(text: string): void {
     lastWrite = now();
     queued += byteLength(text) + CHUNK_HEADER;
     if (queued - sent > largest && backlog() > largest) {
       close();
-      return false;
     }
-    return true;
   }
 
   function backlog(): number {

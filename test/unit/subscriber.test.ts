@@ -29,7 +29,7 @@ afterEach(() => {
 });
 
 /** Tells what the subscriber has received since the last call. */
-function subscribe(channels: string, variables: Record<string, string> = {}) {
+function subscribe(channels: string, variables: Record<string, string> = {}, send = (_: string) => {}) {
   const received: string[] = [];
   const r = {
     method: 'GET',
@@ -39,7 +39,10 @@ function subscribe(channels: string, variables: Record<string, string> = {}) {
     headersOut: {},
     variables,
     sendHeader() {},
-    send: (text: string) => received.push(text),
+    send(text: string) {
+      send(text);
+      received.push(text);
+    },
     finish() {
       ended++;
     },
@@ -49,7 +52,7 @@ function subscribe(channels: string, variables: Record<string, string> = {}) {
   };
   subscriber.subscribe(r as unknown as NginxHTTPRequest);
   received.length = 0;
-  return () => received.splice(0).flatMap((text) => /data: .*/.exec(text) ?? []);
+  return () => received.splice(0).flatMap((text) => text.match(/data: .*/g) ?? []);
 }
 
 const publish = (channel: string, data: string) => append(channel, { data }, { history: 100, ttl: 60000 });
@@ -73,6 +76,105 @@ test('who is woken sends at once, and waits anew when the others have got theirs
   expect(waits).toHaveLength(0);
   await vi.advanceTimersByTimeAsync(2);
   expect(waits).toHaveLength(100);
+});
+
+test('who has sent the event looks after the rest when the others have got theirs, too', async () => {
+  const received = subscribe('one', { sse_backlog: '64', bytes_sent: '0' });
+  publish('one', 'x'.repeat(100));
+  await wake();
+  expect(received()).toHaveLength(1);
+  expect(ended).toBe(0);
+  await vi.advanceTimersByTimeAsync(2);
+  expect(ended).toBe(1);
+  await vi.advanceTimersByTimeAsync(100000);
+  expect(waits).toHaveLength(0);
+});
+
+test('whose client has left when it is woken stops, and says nothing', async () => {
+  let attempts = 0;
+  let hasLeft = false;
+  subscribe('one', {}, () => {
+    if (hasLeft) {
+      attempts++;
+      throw new Error('failed to send response');
+    }
+  });
+  hasLeft = true;
+  publish('one', '1');
+  await wake();
+  expect(attempts).toBeGreaterThan(0);
+  attempts = 0;
+  publish('one', '2');
+  await vi.advanceTimersByTimeAsync(100000);
+  expect(attempts).toBe(0);
+  expect(waits).toHaveLength(0);
+});
+
+test.each([
+  ['because it had lasted', { sse_lifetime: '1s' }],
+  ['because its client had vanished', { tcpinfo_snd_cwnd: '1', tcpinfo_rtt: '1', tcpinfo_rttvar: '1' }],
+])('whose stream ended while it waited, %s, sends nothing any more', async (_, variables) => {
+  const received = subscribe('one', variables);
+  await vi.advanceTimersByTimeAsync(100000);
+  expect(ended).toBe(1);
+  received();
+  publish('one', '1');
+  await wake();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(received()).toEqual([]);
+});
+
+test('several events that it is woken for are sent at once', async () => {
+  const received = subscribe('one');
+  publish('one', '1');
+  publish('one', '2');
+  publish('one', '3');
+  await wake();
+  expect(received()).toEqual(['data: 1', 'data: 2', 'data: 3']);
+});
+
+test('an event that comes late into its place is sent once, and what follows it, too', async () => {
+  const received = subscribe('one');
+  const [last] = [...counts.entries].find(([key]) => key.endsWith('.last'))!;
+  const place = counts.incr(last, 1);
+  await wake();
+  await vi.advanceTimersByTimeAsync(20);
+  log.add(last.replace('.last', `-${place}`), 'id: 1\ndata: late\n\n');
+  await vi.advanceTimersByTimeAsync(50);
+  publish('one', 'next');
+  await vi.advanceTimersByTimeAsync(1000);
+  publish('one', 'last');
+  await wake();
+  expect(received()).toEqual(['data: late', 'data: next', 'data: last']);
+});
+
+test('one that has just sent an event when its channel is forgotten follows the new one from its beginning', async () => {
+  const received = subscribe('one');
+  publish('one', '1');
+  await wake();
+  expect(received()).toEqual(['data: 1']);
+  counts.entries.clear();
+  await vi.advanceTimersByTimeAsync(2000);
+  publish('one', '2');
+  await wake();
+  publish('one', '3');
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(received()).toEqual(['data: 2', 'data: 3']);
+});
+
+test('without the doorbell, too, an event that soon follows another is looked for soon', async () => {
+  vi.stubEnv('NJS_SSE_DOORBELL', '');
+  const received = subscribe('one', { sse_poll: '20ms' });
+  vi.stubEnv('NJS_SSE_DOORBELL', '1');
+  // To look rarely.
+  await vi.advanceTimersByTimeAsync(60000);
+  publish('one', '1');
+  while (received().length === 0) {
+    await vi.advanceTimersByTimeAsync(1);
+  }
+  publish('one', '2');
+  await vi.advanceTimersByTimeAsync(20);
+  expect(received()).toEqual(['data: 2']);
 });
 
 test('who is woken for nothing waits anew at once', async () => {
