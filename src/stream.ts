@@ -35,17 +35,10 @@ export interface EventStream extends EventStreamResponse {
  * @returns the stream; it is closed already where the request asked for none (HEAD, OPTIONS, ...).
  */
 function openStream(r: NginxHTTPRequest): EventStream {
-  const nothing = () => {};
-  let response: EventStreamResponse = {
-    closed: true,
-    write: () => false,
-    account: nothing,
-    backlog: () => 0,
-    close: nothing,
-  };
+  let response: EventStreamResponse = { closed: true, write: () => false, backlog: () => 0, close: () => {} };
   guarded(r, () => {
     if (negotiate(r)) {
-      response = openResponse(r, nothing);
+      response = openResponse(r, () => {});
     }
   });
   return Object.assign(response, {

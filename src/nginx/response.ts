@@ -6,12 +6,16 @@ export interface EventStreamResponse {
   closed: boolean;
   /** Sends text that is in the wire format. Returns false if the stream is closed. */
   write(text: string): boolean;
-  /** For text that was sent past `write`: it counts as written now. */
-  account(text: string): void;
   /** How many bytes the client has not taken yet, about. */
   backlog(): number;
   /** Ends the response. An EventSource reconnects after its reconnection time. */
   close(): void;
+}
+
+/** For a script that sends some of its text past `write`, because a call less counts there. */
+export interface AccountedResponse extends EventStreamResponse {
+  /** Such text counts as written now. */
+  account(text: string): void;
 }
 
 /** The njs engine looks each part of a name up, for every subscriber in tables of its own, each time. */
@@ -37,7 +41,7 @@ const TOGETHER = 100;
  * @param onBeat gets called with every comment, at least every 45 seconds, and when the client has left.
  * @throws SettingError for a wrong setting; nothing was sent then.
  */
-export function openResponse(r: NginxHTTPRequest, onBeat: () => void): EventStreamResponse {
+export function openResponse(r: NginxHTTPRequest, onBeat: () => void): AccountedResponse {
   const response = { closed: false, write, account, backlog, close };
   const interval = timeSetting(r, 'sse_heartbeat', 45000, 100);
   const retry = timeSetting(r, 'sse_retry', 2000, 1);
