@@ -1,20 +1,26 @@
 import { createBells } from './doorbell/bells.ts';
-import { idOf, notFound, parseQuestion, setId, truncate } from './doorbell/dns.ts';
+import { idOf, notFound, notFoundFor, parseQuestion, setId, setTruncated } from './doorbell/dns.ts';
 import { readPassedRing } from './doorbell/numbers.ts';
-import { isKept, keepSocket, keepWait, takeWait } from './doorbell/waits.ts';
+import {
+  isConnected,
+  isKept,
+  keepSocket,
+  keepWait,
+  sinceAnswered,
+  takeWait,
+  waitsOf,
+} from './doorbell/waits.ts';
 import { isShuttingDown } from './nginx/title.ts';
 
 /** So many answers fit into the buffer of the socket that asked, whose worker may be this one and reads them when we are done. */
 const AT_ONCE = 100;
 /** In milliseconds. After 0 it would not read before the next portion. */
 const PAUSE = 1;
-/** nginx repeats each question every five seconds: so many are read only once. */
-const KNOWN = 2000;
 /**
  * nginx repeats a question every 5 s until it is answered. A repetition that crosses the answer must not be answered again:
- * nginx would log an error. One that comes later than that, in milliseconds, means that the answer was lost.
+ * nginx would log an error. One that is heard later than that, in milliseconds, means that the answer was lost.
  */
-const CROSSING = 500;
+const CROSSING = 1000;
 /** By such a name a resolver is introduced (channel/pass.ts). */
 const HELLO = '.hello.sse';
 const FLUSH = { flush: true };
@@ -23,9 +29,6 @@ interface Question {
   name: string;
   /** "No such name", with the id of the latest query. */
   answer: Buffer;
-  /** When it was answered, in milliseconds since 1970, and under which id. */
-  answered: number;
-  answeredId: number;
 }
 
 /**
@@ -34,18 +37,18 @@ interface Question {
  * session. From the session's upstream come the rings.
  */
 function answer(s: NginxStreamRequest): void {
-  let known = new Map<string, Question>();
-  let knownBefore = known;
+  /** To be answered. */
   const due: Question[] = [];
+  /** To be asked again over TCP. */
+  const moving: Question[] = [];
   let room = AT_ONCE;
   let pauses = false;
+  let isGreeted = false;
   const socket = String(s.variables.remote_port);
   const bells = createBells<Question>({
     keep: ({ name, answer }) => keepWait(socket, { name, id: idOf(answer) }),
     isKept: ({ name }) => isKept(socket, name),
     release: (question) => {
-      question.answered = Date.now();
-      question.answeredId = idOf(question.answer);
       if (room > 0) {
         send(question);
       } else {
@@ -55,13 +58,19 @@ function answer(s: NginxStreamRequest): void {
   });
   s.on('upstream', (data) => {
     const message = data as Buffer;
-    const question = read(message);
-    if (question && !isCrossing(question, idOf(message))) {
-      setId(question.answer, idOf(message));
-      if (question.name.endsWith(HELLO)) {
-        greet(question);
-      } else {
-        bells.ask(question.name, question);
+    const question = parseQuestion(message);
+    if (!question) {
+      return;
+    }
+    const { name } = question;
+    const answer = notFound(message, question.end);
+    if (name.endsWith(HELLO)) {
+      greet(name, answer);
+    } else if (sinceAnswered(socket, { name, id: idOf(message) }) > CROSSING) {
+      const asked = { name, answer };
+      if (bells.ask(name, asked) && isConnected(socket)) {
+        moving.push(asked);
+        move();
       }
     }
   });
@@ -72,37 +81,46 @@ function answer(s: NginxStreamRequest): void {
     }
   });
 
-  /** nginx then asks over TCP: it opens a connection, or uses the one that it has (doorbell-release.ts). */
-  function greet({ name, answer }: Question): void {
+  /** nginx then asks over TCP: it opens a connection, or uses the one that it has (doorbell-connection.ts). */
+  function greet(name: string, answer: Buffer): void {
     keepSocket(name, socket);
-    truncate(answer);
+    setTruncated(answer, true);
     s.sendDownstream(answer, FLUSH);
-  }
-
-  function read(message: Buffer): Question | undefined {
-    const key = message.toString('utf8', 2);
-    return known.get(key) ?? keep(key, knownBefore.get(key) ?? parse(message));
-  }
-
-  function keep(key: string, question: Question | undefined): Question | undefined {
-    if (question) {
-      if (known.size >= KNOWN) {
-        knownBefore = known;
-        known = new Map();
+    if (!isGreeted) {
+      // What is held over TCP may have been held by another worker, which crashed.
+      isGreeted = true;
+      for (const { name, id } of waitsOf(socket)) {
+        bells.hold(name, { name, answer: notFoundFor({ name, id }) });
       }
-      known.set(key, question);
     }
-    return question;
+  }
+
+  /** What stays here is repeated by one datagram each. There is another opportunity at the next one: answers go first. */
+  function move(): void {
+    while (moving.length > 0 && room > AT_ONCE / 2) {
+      const { name, answer } = moving.shift()!;
+      if (isKept(socket, name)) {
+        setTruncated(answer, true);
+        s.sendDownstream(answer, FLUSH);
+        setTruncated(answer, false);
+        count();
+      }
+    }
   }
 
   function send({ name, answer }: Question): void {
-    if (!takeWait(socket, name)) {
-      return;
+    const id = takeWait(socket, name);
+    if (id !== undefined) {
+      setId(answer, id);
+      s.sendDownstream(answer, FLUSH);
+      count();
     }
-    s.sendDownstream(answer, FLUSH);
+  }
+
+  /** nginx hands over all rings that have come in one go. */
+  function count(): void {
     room--;
-    // nginx hands over all rings that have come in one go.
-    if (room < AT_ONCE / 2 && !pauses) {
+    if (room <= AT_ONCE / 2 && !pauses) {
       pauses = true;
       setTimeout(goOn, PAUSE);
     }
@@ -111,22 +129,11 @@ function answer(s: NginxStreamRequest): void {
   function goOn(): void {
     pauses = false;
     room = AT_ONCE;
-    if (due.length > 0 && !isShuttingDown('self')) {
+    if (!isShuttingDown('self')) {
       due.splice(0, AT_ONCE).forEach(send);
+      move();
     }
   }
-}
-
-/** Whether a query with that id is a repetition of one that was just answered. */
-function isCrossing(question: Question, id: number): boolean {
-  return question.answeredId === id && Date.now() - question.answered < CROSSING;
-}
-
-function parse(message: Buffer): Question | undefined {
-  const question = parseQuestion(message);
-  return (
-    question && { name: question.name, answer: notFound(message, question.end), answered: 0, answeredId: -1 }
-  );
 }
 
 export default { answer };

@@ -46,7 +46,7 @@ const TO_WAKE = 0.04;
 const LARGE = BUSY / 2 / TO_WAKE;
 
 /**
- * Before it waits, a subscriber makes sure that its worker has served this recently, in milliseconds: doorbell-release.ts wakes
+ * Before it waits, a subscriber makes sure that its worker has served this recently, in milliseconds: doorbell-connection.ts wakes
  * nobody so soon after that. One that has polled, or of so many who wait anew together, asks for the last millisecond.
  */
 const FRESH = 200;

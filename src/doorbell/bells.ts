@@ -1,4 +1,4 @@
-import { numbers, parseBell, parseRing, type Ring, setNumber } from './numbers.ts';
+import { isOver, parseBell, parseRing, type Ring, setNumber } from './numbers.ts';
 
 /**
  * The bells of one worker's location: who waits for them, and what rang. A name is
@@ -7,7 +7,10 @@ import { numbers, parseBell, parseRing, type Ring, setNumber } from './numbers.t
  * - `<bell>-<number>.ring.sse`: the bell has this number now; answered at once.
  */
 export interface Bells<Asked> {
-  ask(name: string, asked: Asked): void;
+  /** Returns whether it is held. */
+  ask(name: string, asked: Asked): boolean;
+  /** As if it had been asked before. */
+  hold(name: string, asked: Asked): void;
   ring(bell: string, number: number): void;
 }
 
@@ -40,20 +43,14 @@ export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
   const waitingFor = new Map<string, Set<Waiting<Asked>>>();
   let sweepAt = SWEEP;
 
-  return { ask, ring };
+  return { ask, hold, ring };
 
-  function ask(name: string, asked: Asked): void {
-    const held = waiting.get(name);
-    const asks = held ?? parseWait(name, asked);
+  function ask(name: string, asked: Asked): boolean {
+    const asks = waiting.get(name) ?? parseWait(name, asked);
     if (asks) {
       asks.asked = asked;
       answers.keep(asked);
-      if (asks.bells.some(isOver)) {
-        release(asks);
-      } else if (!held) {
-        hold(asks);
-      }
-      return;
+      return keepOrRelease(asks);
     }
     const rung = parseRing(name);
     if (rung) {
@@ -62,10 +59,25 @@ export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
       setNumber(rung);
       ring(rung.bell, rung.number);
     }
+    return false;
   }
 
-  function isOver({ bell, number }: Ring): boolean {
-    return (numbers.get(bell) ?? 0) > number;
+  function hold(name: string, asked: Asked): void {
+    const asks = waiting.has(name) ? undefined : parseWait(name, asked);
+    if (asks) {
+      keepOrRelease(asks);
+    }
+  }
+
+  /** Returns whether it is kept. */
+  function keepOrRelease(asks: Waiting<Asked>): boolean {
+    const keeps = !asks.bells.some(isOver);
+    if (!keeps) {
+      release(asks);
+    } else if (!waiting.has(asks.name)) {
+      add(asks);
+    }
+    return keeps;
   }
 
   function ring(bell: string, number: number): void {
@@ -79,7 +91,7 @@ export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
     }
   }
 
-  function hold(held: Waiting<Asked>): void {
+  function add(held: Waiting<Asked>): void {
     if (waiting.size >= sweepAt) {
       [...waiting.values()].filter(({ asked }) => !answers.isKept(asked)).forEach(forget);
       sweepAt = Math.max(SWEEP, 2 * waiting.size);
@@ -107,6 +119,12 @@ export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
 }
 
 function parseWait<Asked>(name: string, asked: Asked): Waiting<Asked> | undefined {
+  const bells = parseBells(name);
+  return bells && { name, bells, asked };
+}
+
+/** The bells of a name that waits; undefined for any other. */
+export function parseBells(name: string): Ring[] | undefined {
   const bells = WAIT.exec(name)?.[1]?.split('.').slice(0, -1).map(parseBell);
-  return bells?.every((bell) => bell !== undefined) ? { name, bells, asked } : undefined;
+  return bells?.every((bell) => bell !== undefined) ? bells : undefined;
 }

@@ -14,6 +14,12 @@ export const LENGTH = HEADER + 255 + 4;
 const TYPE_A = 1;
 const CLASS_IN = 1;
 
+/** A question that is held. */
+export interface Wait {
+  name: string;
+  id: number;
+}
+
 export interface Question {
   /** In lower case, without the root's dot. */
   name: string;
@@ -79,16 +85,38 @@ export function notFound(message: Buffer, end: number): Buffer {
   return answer;
 }
 
-/** Makes "truncated" of an answer, so that nginx asks again over TCP (RFC 1035, section 4.1.1). */
-export function truncate(answer: Buffer): void {
-  answer[2]! |= 0x02;
+/** Makes "truncated" of an answer, so that nginx asks again over TCP, or "no such name" of that (RFC 1035, section 4.1.1). */
+export function setTruncated(answer: Buffer, isTruncated: boolean): void {
+  answer[2] = isTruncated ? 0x83 : 0x81;
 }
 
 /** "No such name" as a message over TCP (RFC 1035, section 4.2.2). */
-export function notFoundOverTcp(name: string, id: number): Buffer {
-  const labels = name.split('.').map((label) => String.fromCharCode(label.length) + label);
+export function notFoundOverTcp(wait: Wait): Buffer {
+  const labels = wait.name.split('.').map((label) => String.fromCharCode(label.length) + label);
   const question = Buffer.from(labels.join('') + '\0\0\x01\0\x01');
   const length = HEADER + question.length;
-  const header = [length >> 8, length & 0xff, id >> 8, id & 0xff, 0x81, 0x83, 0, 1, 0, 0, 0, 0, 0, 0];
+  const header = [
+    length >> 8,
+    length & 0xff,
+    wait.id >> 8,
+    wait.id & 0xff,
+    0x81,
+    0x83,
+    0,
+    1,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+  ];
   return Buffer.concat([Buffer.from(header), question]);
+}
+
+/** The same as a datagram. */
+export function notFoundFor(wait: Wait): Buffer {
+  const answer = Buffer.alloc(LENGTH);
+  notFoundOverTcp(wait).copy(answer, 0, 2);
+  return answer;
 }

@@ -1,5 +1,5 @@
 /** The numbers of the bells that rang in the last fifteen seconds: for as long as who has not heard of it may ask. */
-export const numbers = ngx.shared.sse_bells as NgxSharedDict<number>;
+const numbers = ngx.shared.sse_bells as NgxSharedDict<number>;
 
 export interface Ring {
   bell: string;
@@ -31,6 +31,11 @@ export function parseBell(text: string): Ring | undefined {
 
 function isCount(number: number): boolean {
   return number >= 0 && number % 1 === 0 && number <= Number.MAX_SAFE_INTEGER;
+}
+
+/** Whether the bell has rung since it had that number. */
+export function isOver(ring: Ring): boolean {
+  return (numbers.get(ring.bell) || 0) > ring.number;
 }
 
 /** Rings may come out of order. */

@@ -1,42 +1,58 @@
+import type { Wait } from './dns.ts';
+
 /**
- * The questions that are held, by the socket that asked them, and under which id: whoever answers one takes it out. What is not
+ * The questions that are held, by the socket that asked them, and under which id: who answers one takes it out. What is not
  * repeated is forgotten (the zone's timeout): nobody waits for its answer any more, and nginx would log it as an error. So are
- * the names of resolvers.
+ * the names of resolvers, and which of them are connected.
  */
 const waits = ngx.shared.sse_waits as NgxSharedDict<number>;
 
 const MANY = 1000000;
-
-export interface Wait {
-  name: string;
-  id: number;
-}
+/** Ids have sixteen bits: the time of an answer fits beside, in tenths of a second. */
+const IDS = 65536;
+const TICK = 100;
+/** For how long it is known what was answered, in milliseconds: as long as a question may wait for its resolver to be introduced. */
+const KEEP_ANSWERED = 5000;
 
 /** @param socket the port of a resolver's socket. */
 export function keepWait(socket: string, { name, id }: Wait): void {
-  waits.set(socket + ' ' + name, id);
+  waits.set(keyOf(socket, name), id);
 }
 
 export function isKept(socket: string, name: string): boolean {
-  return waits.has(socket + ' ' + name);
+  return waits.get(keyOf(socket, name))! >= 0;
 }
 
-/** Returns whether there was one. */
-export function takeWait(socket: string, name: string): boolean {
-  return waits.pop(socket + ' ' + name) !== undefined;
+/** Returns the id to answer under; undefined if there is nothing to answer. */
+export function takeWait(socket: string, name: string): number | undefined {
+  const key = keyOf(socket, name);
+  // One that is forgotten would be counted down, too; and others may take the same at this moment.
+  if (!isKept(socket, name)) {
+    return undefined;
+  }
+  const answered = IDS * Math.floor(Date.now() / TICK);
+  const id = waits.incr(key, -answered, -1, KEEP_ANSWERED) + answered;
+  return id >= 0 ? id : undefined;
+}
+
+/** How long ago this question was answered, in milliseconds; Infinity if it was not in the last five seconds. */
+export function sinceAnswered(socket: string, { name, id }: Wait): number {
+  const taken = waits.get(keyOf(socket, name));
+  const answered = taken === undefined ? 0 : (id - taken) / IDS;
+  return answered > 0 && answered % 1 === 0 ? Date.now() - answered * TICK : Infinity;
 }
 
 /** All that the socket waits for. */
-export function takeWaits(socket: string): Wait[] {
-  const prefix = socket + ' ';
-  const taken: Wait[] = [];
+export function waitsOf(socket: string): Wait[] {
+  const prefix = keyOf(socket, '');
+  const found: Wait[] = [];
   for (const key of waits.keys(MANY)) {
-    const id = key.startsWith(prefix) ? waits.pop(key) : undefined;
-    if (id !== undefined) {
-      taken.push({ name: key.slice(prefix.length), id });
+    const id = key.startsWith(prefix) ? waits.get(key)! : -1;
+    if (id >= 0) {
+      found.push({ name: key.slice(prefix.length), id });
     }
   }
-  return taken;
+  return found;
 }
 
 /** Which socket a resolver asks from, by the name under which it was introduced. */
@@ -47,4 +63,17 @@ export function keepSocket(name: string, socket: string): void {
 export function socketOf(name: string): string | undefined {
   const socket = waits.get(name);
   return socket === undefined ? undefined : String(socket);
+}
+
+/** Whether the resolver that asks from there has a connection (doorbell-connection.ts). */
+export function isConnected(socket: string): boolean {
+  return waits.has(socket);
+}
+
+export function keepConnection(socket: string): void {
+  waits.set(socket, 1);
+}
+
+function keyOf(socket: string, name: string): string {
+  return socket + ' ' + name;
 }

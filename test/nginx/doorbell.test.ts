@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, open, publish, type Stream, send, sendAndReset } from './client.ts';
 import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
@@ -191,4 +192,39 @@ describe.each(engines)('doorbell (%s)', (engine) => {
       stream.leave();
     }
   });
+});
+
+test('a resolver whose connection has ended connects again, and nobody is lost', {
+  timeout: 40000,
+}, async () => {
+  const configuration = readFileSync('dist/sse/doorbell-server.conf', 'utf8');
+  const nginx = await startNginx({
+    doorbell: true,
+    workers: 1,
+    server: `${PUBLISH_AND_SUBSCRIBE} ${NO_POLLING}`,
+    files: {
+      '/etc/nginx/sse/doorbell-server.conf': configuration.replace(
+        'preread_timeout 10m',
+        'preread_timeout 4s',
+      ),
+    },
+  });
+  const channels = Array.from({ length: 20 }, (_, i) => `renewed-${i}`);
+  const streams = await Promise.all(channels.map((channel) => open(nginx, `/quiet/${channel}`)));
+  /** The resolver's end, with its port. */
+  const connection = async () =>
+    (await nginx.sh('awk \'$3 == "0100007F:1FC2" && $4 == "01" { print $2 }\' /proc/net/tcp')).trim();
+  const seen = new Set<string>();
+  for (let i = 1; i <= 3; i++) {
+    await eventually(connection, (port) => port !== '' && !seen.has(port));
+    seen.add(await connection());
+    for (const channel of channels) {
+      await publish(nginx, channel, String(i));
+    }
+    await Promise.all(streams.map((stream) => stream.untilEvents(i)));
+  }
+  for (const { leave } of streams) {
+    leave();
+  }
+  await nginx.stop();
 });

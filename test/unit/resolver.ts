@@ -2,6 +2,7 @@
 import { bellNumbers, waits } from './zones.ts';
 
 const { default: doorbell } = await import('../../src/doorbell.ts');
+const { default: doorbellConnection } = await import('../../src/doorbell-connection.ts');
 const { parseQuestion } = await import('../../src/doorbell/dns.ts');
 
 /** A query as nginx sends it. */
@@ -15,10 +16,13 @@ export function query(name: string, id: number): Buffer {
   return message;
 }
 
-/** A session of the doorbell, and what it has sent: ids and names. */
-export function session(port = 40000) {
+export function forgetAll(): void {
   bellNumbers.entries.clear();
   waits.entries.clear();
+}
+
+/** A session of the doorbell, and what it has sent: ids and names. */
+export function session(port = 40000) {
   const listeners: Record<string, (data: Buffer) => void> = {};
   const sent: string[] = [];
   doorbell.answer({
@@ -35,4 +39,37 @@ export function session(port = 40000) {
   const ask = (name: string, id = 1) => listeners.upstream!(query(name, id));
   const hear = (ring: string) => listeners.downstream!(Buffer.from(ring.padEnd(33)));
   return { ask, hear, sent };
+}
+
+type Listeners = Record<string, (data: Buffer, flags: { last?: boolean }) => void>;
+
+/** A connection of a resolver, and what it has been sent: ids and names. */
+export function connection() {
+  const listeners: Listeners = {};
+  const sent: string[] = [];
+  doorbellConnection.answer({
+    on: (event: string, listener: Listeners[string]) => {
+      listeners[event] = listener;
+    },
+    sendDownstream: (data: Buffer) => {
+      for (let at = 0; at < data.length; at += 2 + data.readUInt16BE(at)) {
+        const message = Buffer.from(data.subarray(at + 2, at + 2 + data.readUInt16BE(at)));
+        const id = message.readUInt16BE(0);
+        message.set([1, 0], 2);
+        sent.push(`${id} ${parseQuestion(message)!.name}`);
+      }
+    },
+  } as unknown as NginxStreamRequest);
+  return {
+    sent,
+    receive: (data: Buffer) => listeners.upstream!(data, {}),
+    ask: (name: string, id = 1) => listeners.upstream!(overTcp(name, id), {}),
+    /** The side that ends it. */
+    end: (side: 'upstream' | 'downstream') => listeners[side]!('' as unknown as Buffer, { last: true }),
+  };
+}
+
+export function overTcp(name: string, id: number): Buffer {
+  const message = query(name, id);
+  return Buffer.concat([Buffer.from([0, message.length]), message]);
 }

@@ -47,25 +47,25 @@ class NumberDictionary extends Dictionary<number> {
 
 /** Forgets, as if it had `timeout=7s`. */
 class ForgetfulDictionary extends NumberDictionary {
-  private readonly times = new Map<string, number>();
+  private readonly ends = new Map<string, number>();
 
   override keys(): string[] {
     return super.keys().filter((key) => this.has(key));
   }
   override has(key: string): boolean {
-    return this.entries.has(key) && Date.now() < (this.times.get(key) ?? 0) + 7000;
+    return this.entries.has(key) && Date.now() < this.ends.get(key)!;
   }
   override get(key: string): number | undefined {
     return this.has(key) ? super.get(key) : undefined;
   }
-  override set(key: string, value: number): void {
-    this.times.set(key, Date.now());
+  override set(key: string, value: number, timeout = 7000): void {
+    this.ends.set(key, Date.now() + timeout);
     super.set(key, value);
   }
-  override pop(key: string): number | undefined {
-    const isThere = this.has(key);
-    const value = super.pop(key);
-    return isThere ? value : undefined;
+  /** As in njs, one that is forgotten goes on from its old value. */
+  override incr(key: string, delta: number, init = 0, timeout = 7000): number {
+    this.ends.set(key, Date.now() + timeout);
+    return super.incr(key, delta, init);
   }
 }
 

@@ -1,0 +1,186 @@
+import { parseBells } from './doorbell/bells.ts';
+import { notFoundOverTcp, parseQuestion } from './doorbell/dns.ts';
+import { createMessages } from './doorbell/messages.ts';
+import { isOver, type Ring } from './doorbell/numbers.ts';
+import { keepConnection, keepWait, sinceAnswered, socketOf, takeWait, waitsOf } from './doorbell/waits.ts';
+import { isShuttingDown } from './nginx/title.ts';
+
+/** How often to look whether the worker whose resolver that is shuts down, in milliseconds. */
+const POLL = 250;
+/** nginx counts a timer from the time at which it last looked at the clock, so it may end early, by some of these milliseconds. */
+const EARLY = 25;
+/**
+ * So long after the shutdown was seen first, in milliseconds, nobody who is woken believes any more, without a look of his own, that his
+ * worker serves (FRESH in subscriber.ts).
+ */
+const SETTLED = POLL - EARLY;
+/** By such a name a resolver is introduced (channel/pass.ts). */
+const HELLO = '.hello.sse';
+/** nginx repeats each question every five seconds: so many are read only once. */
+const KNOWN = 2000;
+/** Later than that after the answer, in milliseconds, a repetition means that it was lost (doorbell.ts). */
+const CROSSING = 1000;
+const FLUSH = { flush: true };
+
+interface Asked {
+  name: string;
+  /** Undefined for an introduction. */
+  bells: Ring[] | undefined;
+}
+
+/**
+ * js_filter of a stream server, `listen ...` for TCP: the connection of a resolver, which is introduced over it, and then repeats
+ * its questions over it. What rings is heard by the session of the resolver's datagrams (doorbell.ts), which answers. Here is answered
+ * what that has missed; and all, when nginx shuts its workers down: it closes the sockets at which datagrams are received, but
+ * this connection stays.
+ */
+function answer(s: NginxStreamRequest): void {
+  let introduced = '';
+  /** From which it sends datagrams; undefined before it is introduced. */
+  let socket: string | undefined;
+  /** What it has asked before that. */
+  const early = new Map<Asked, number>();
+  const answers: Buffer[] = [];
+  let known = new Map<string, Asked>();
+  let knownBefore = known;
+  /** Since when the worker is known to shut down; 0 if it is not. */
+  let since = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined = setTimeout(look, untilNext());
+  const messages = createMessages(hear, send);
+
+  s.on('upstream', (data, { last }) => {
+    // What ends a connection may be no buffer at all.
+    if (data.length > 0) {
+      messages.receive(data as Buffer);
+    }
+    if (last) {
+      stop();
+    }
+  });
+  s.on('downstream', (_, { last }) => {
+    if (last) {
+      // The resolver will close the connection, and may have sent more before it does.
+      release(1);
+    }
+  });
+
+  function hear(text: string, id: number): void {
+    const asked = known.get(text) ?? know(text, knownBefore.get(text) ?? parse(text));
+    if (asked && !asked.bells) {
+      greet(asked.name, id);
+    } else if (asked && socket === undefined) {
+      early.set(asked, id);
+    } else if (asked) {
+      hold(socket!, asked, id, false);
+    }
+  }
+
+  function know(text: string, asked: Asked | undefined): Asked | undefined {
+    if (asked) {
+      if (known.size >= KNOWN) {
+        knownBefore = known;
+        known = new Map();
+      }
+      known.set(text, asked);
+    }
+    return asked;
+  }
+
+  function greet(name: string, id: number): void {
+    introduced = name;
+    socket = socketOf(name);
+    answers.push(notFoundOverTcp({ name, id }));
+    if (socket !== undefined) {
+      keepConnection(socket);
+      for (const [asked, id] of early) {
+        hold(socket, asked, id, true);
+      }
+      early.clear();
+    }
+  }
+
+  /** @param isLate whether it was asked a while ago, and may have been answered since. */
+  function hold(socket: string, { name, bells }: Asked, id: number, isLate: boolean): void {
+    const isDue = bells!.some(isOver);
+    // Others cannot have been answered.
+    if (isDue || since > 0) {
+      if (sinceAnswered(socket, { name, id }) < (isLate ? Infinity : CROSSING)) {
+        return;
+      }
+    }
+    keepWait(socket, { name, id });
+    if (isDue && takeWait(socket, name) !== undefined) {
+      answers.push(notFoundOverTcp({ name, id }));
+    }
+  }
+
+  /** Answers again and again: after a reload there are new workers, where somebody may still ask. */
+  function look(): void {
+    const now = Date.now();
+    timer = setTimeout(look, untilNext());
+    // The name begins with the worker's process id.
+    if (since === 0 && isShuttingDown(introduced.split('-')[0]!)) {
+      since = now;
+    }
+    if (since > 0 && now - since >= SETTLED) {
+      release(Infinity);
+    }
+  }
+
+  /**
+   * Answers what is held. One is enough before this connection ends: who waits anew lets the resolver connect again, before it repeats more
+   * than it has room for while it connects (8 KB, beyond which it logs an error for each).
+   */
+  function release(atMost: number): void {
+    // Whose name has not been heard for a while may be somebody else's now.
+    const socket = socketOf(introduced);
+    const waits = socket === undefined ? [] : waitsOf(socket);
+    for (let i = 0; i < waits.length && answers.length < atMost; i++) {
+      if (takeWait(socket!, waits[i]!.name) !== undefined) {
+        answers.push(notFoundOverTcp(waits[i]!));
+      }
+    }
+    send();
+  }
+
+  function send(): void {
+    if (answers.length > 0) {
+      const portion = Buffer.concat(answers);
+      answers.length = 0;
+      try {
+        s.sendDownstream(portion, FLUSH);
+      } catch {
+        // The worker that asked was killed.
+      }
+    }
+  }
+
+  /** nginx would log an error about a session that ends before its timers. */
+  function stop(): void {
+    messages.end();
+    if (timer !== undefined) {
+      clearTimeout(timer);
+      timer = undefined;
+    }
+  }
+}
+
+/** @param text all of a query but its id. */
+function parse(text: string): Asked | undefined {
+  const name = parseQuestion(Buffer.from(`id${text}`))?.name;
+  const bells = name && parseBells(name);
+  return name && (bells || name.endsWith(HELLO)) ? { name, bells: bells || undefined } : undefined;
+}
+
+/** All sessions of a worker look together, at multiples of the interval: that wakes the processor once. */
+function untilNext(): number {
+  const rest = POLL - (Date.now() % POLL);
+  return rest > EARLY ? rest : rest + POLL;
+}
+
+/** js_preread of the server behind that: holds the connection until `preread_timeout` is over. Nothing is ever sent. */
+function hold(s: NginxStreamRequest): void {
+  s.on('upload', () => {});
+}
+
+export default { answer, hold };
