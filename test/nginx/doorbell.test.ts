@@ -37,7 +37,9 @@ describe.each(engines)('doorbell (%s)', (engine) => {
       /exited on signal 9/,
       /prematurely closed connection/,
       /Connection refused/,
-      /Connection reset by peer\) while resolving/, // the killed worker's end of another one's connection
+      // The ends of the killed worker's connections.
+      /Connection reset by peer\) while resolving/,
+      /pending events while proxying connection, client: 127\.0\.0\.1, server: 127\.0\.0\.1:8130/,
       /sse: upstream of "/,
     );
   });
