@@ -58,7 +58,7 @@ function answer(s: NginxStreamRequest): void {
     }
   });
   s.on('downstream', (_, { last }) => {
-    if (last) {
+    if (last && timer !== undefined) {
       // The resolver will close the connection, and may have sent more before it does.
       release(1);
     }
@@ -68,10 +68,10 @@ function answer(s: NginxStreamRequest): void {
     const asked = known.get(text) ?? know(text, knownBefore.get(text) ?? parse(text));
     if (asked && !asked.bells) {
       greet(asked.name, id);
-    } else if (asked && socket === undefined) {
+    } else if (asked && socket !== undefined) {
+      hold(socket, asked, id, false);
+    } else if (asked && early.size < KNOWN) {
       early.set(asked, id);
-    } else if (asked) {
-      hold(socket!, asked, id, false);
     }
   }
 

@@ -220,6 +220,20 @@ test('a connection that ends answers one question, so that the resolver connects
   tcp.end('upstream');
   expect(tcp.sent).toHaveLength(1);
   expect(vi.getTimerCount()).toBe(0);
+  udp.sent.length = 0;
+  udp.hear('2-1');
+  expect(udp.sent).toEqual(['2 2-0.wait.sse']);
+});
+
+test('a connection that the resolver has ended answers nothing any more', () => {
+  const { udp, tcp } = introduced();
+  udp.ask('1-0.wait.sse', 1);
+  tcp.end('upstream');
+  tcp.end('downstream');
+  expect(tcp.sent).toEqual([]);
+  udp.sent.length = 0;
+  udp.hear('1-1');
+  expect(udp.sent).toEqual(['1 1-0.wait.sse']);
 });
 
 test('a resolver whose worker was killed is sent nothing, and that is no error', () => {
