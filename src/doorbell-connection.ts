@@ -2,7 +2,15 @@ import { parseBells } from './doorbell/bells.ts';
 import { notFoundOverTcp, parseQuestion } from './doorbell/dns.ts';
 import { createMessages } from './doorbell/messages.ts';
 import { isOver, type Ring } from './doorbell/numbers.ts';
-import { keepConnection, keepWait, sinceAnswered, socketOf, takeWait, waitsOf } from './doorbell/waits.ts';
+import {
+  KEEP_ANSWERED,
+  keepConnection,
+  keepWait,
+  sinceAnswered,
+  socketOf,
+  takeWait,
+  waitsOf,
+} from './doorbell/waits.ts';
 import { isShuttingDown } from './nginx/title.ts';
 
 /** How often to look whether the worker whose resolver that is shuts down, in milliseconds. */
@@ -59,8 +67,9 @@ function answer(s: NginxStreamRequest): void {
   });
   s.on('downstream', (_, { last }) => {
     if (last && timer !== undefined) {
-      // The resolver will close the connection, and may have sent more before it does.
+      // The resolver will close the connection, and may have sent more before it does, which is heard.
       release(1);
+      stop();
     }
   });
 
@@ -70,6 +79,9 @@ function answer(s: NginxStreamRequest): void {
       greet(asked.name, id);
     } else if (asked && socket !== undefined) {
       hold(socket, asked, id, false);
+    } else if (asked && early.get(asked) === id) {
+      // The resolver of a worker that shuts down is introduced no more.
+      answers.push(notFoundOverTcp({ name: asked.name, id }));
     } else if (asked && early.size < KNOWN) {
       early.set(asked, id);
     }
@@ -102,15 +114,15 @@ function answer(s: NginxStreamRequest): void {
   /** @param isLate whether it was asked a while ago, and may have been answered since. */
   function hold(socket: string, { name, bells }: Asked, id: number, isLate: boolean): void {
     const isDue = bells!.some(isOver);
-    // Others cannot have been answered.
-    if (isDue || since > 0) {
-      if (sinceAnswered(socket, { name, id }) < (isLate ? Infinity : CROSSING)) {
-        return;
+    const taken = isDue ? takeWait(socket, name) : undefined;
+    if (taken !== undefined) {
+      answers.push(notFoundOverTcp({ name, id: taken }));
+    } else if (sinceAnswered(socket, { name, id }) > (isLate ? KEEP_ANSWERED : CROSSING)) {
+      keepWait(socket, { name, id });
+      if (isDue) {
+        takeWait(socket, name);
+        answers.push(notFoundOverTcp({ name, id }));
       }
-    }
-    keepWait(socket, { name, id });
-    if (isDue && takeWait(socket, name) !== undefined) {
-      answers.push(notFoundOverTcp({ name, id }));
     }
   }
 

@@ -16,6 +16,8 @@ import { isShuttingDown } from './nginx/title.ts';
 const AT_ONCE = 100;
 /** In milliseconds. After 0 it would not read before the next portion. */
 const PAUSE = 1;
+/** The worker has read meanwhile: no timer is needed, whose memory would be kept for as long as the session lasts. */
+const AGES = 100;
 /**
  * nginx repeats a question every 5 s until it is answered. A repetition that crosses the answer must not be answered again:
  * nginx would log an error. One that is heard later than that, in milliseconds, means that the answer was lost.
@@ -27,7 +29,7 @@ const FLUSH = { flush: true };
 
 interface Question {
   name: string;
-  /** "No such name", with the id of the latest query. */
+  /** "No such name", with the id of the latest datagram. */
   answer: Buffer;
 }
 
@@ -43,7 +45,8 @@ function answer(s: NginxStreamRequest): void {
   const moving: Question[] = [];
   let room = AT_ONCE;
   let pauses = false;
-  let isGreeted = false;
+  let refilled = 0;
+  let greetings = 0;
   const socket = String(s.variables.remote_port);
   const bells = createBells<Question>({
     keep: ({ name, answer }) => keepWait(socket, { name, id: idOf(answer) }),
@@ -86,9 +89,9 @@ function answer(s: NginxStreamRequest): void {
     keepSocket(name, socket);
     setTruncated(answer, true);
     s.sendDownstream(answer, FLUSH);
-    if (!isGreeted) {
-      // What is held over TCP may have been held by another worker, which crashed.
-      isGreeted = true;
+    if (greetings < 2) {
+      // What is held over TCP may have been held by another worker, which crashed, and the connection with it: then it is known again by the next time.
+      greetings++;
       for (const { name, id } of waitsOf(socket)) {
         bells.hold(name, { name, answer: notFoundFor({ name, id }) });
       }
@@ -119,6 +122,11 @@ function answer(s: NginxStreamRequest): void {
 
   /** nginx hands over all rings that have come in one go. */
   function count(): void {
+    const now = Date.now();
+    if (!pauses && now - refilled > AGES) {
+      refilled = now;
+      room = AT_ONCE;
+    }
     room--;
     if (room <= AT_ONCE / 2 && !pauses) {
       pauses = true;

@@ -35,7 +35,7 @@ interface Waiting<Asked> {
 
 const WAIT = /^((?:[0-9]+-[0-9a-z]+\.)+)wait[0-9]*\.sse$/;
 
-/** @param answers gets each question once to release, at the latest when it is repeated. */
+/** @param answers gets each question once to release, at the latest when it is asked again. */
 export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
   /** By name. A question that is held is asked again and again, and only the latest is to be answered. */
   const waiting = new Map<string, Waiting<Asked>>();

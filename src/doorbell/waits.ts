@@ -1,7 +1,7 @@
 import type { Wait } from './dns.ts';
 
 /**
- * The questions that are held, by the socket that asked them, and under which id: who answers one takes it out. What is not
+ * The questions that are held, by the socket that asked them, and under which id: who answers one takes it, and what was just answered is marked. What is not
  * repeated is forgotten (the zone's timeout): nobody waits for its answer any more, and nginx would log it as an error. So are
  * the names of resolvers, and which of them are connected.
  */
@@ -11,8 +11,8 @@ const MANY = 1000000;
 /** Ids have sixteen bits: the time of an answer fits beside, in tenths of a second. */
 const IDS = 65536;
 const TICK = 100;
-/** For how long it is known what was answered, in milliseconds: as long as a question may wait for its resolver to be introduced. */
-const KEEP_ANSWERED = 5000;
+/** For how long it is known what was answered, in milliseconds: longer than a question has to wait for its resolver to be introduced, if no introduction is lost. */
+export const KEEP_ANSWERED = 5000;
 
 /** @param socket the port of a resolver's socket. */
 export function keepWait(socket: string, { name, id }: Wait): void {
@@ -35,7 +35,7 @@ export function takeWait(socket: string, name: string): number | undefined {
   return id >= 0 ? id : undefined;
 }
 
-/** How long ago this question was answered, in milliseconds; Infinity if it was not in the last five seconds. */
+/** How long ago this question was answered, in milliseconds; Infinity if that was longer ago than `KEEP_ANSWERED`, or never. */
 export function sinceAnswered(socket: string, { name, id }: Wait): number {
   const taken = waits.get(keyOf(socket, name));
   const answered = taken === undefined ? 0 : (id - taken) / IDS;

@@ -80,6 +80,7 @@ describe('when the workers shut down', () => {
 
   test('nothing is sent where nobody waits, or it is not known who asks', () => {
     const { tcp } = introduced();
+    session(40001).ask('1-0.wait.sse');
     const unknown = connection();
     unknown.ask(HELLO.replace('0.5', '0.6'));
     unknown.sent.length = 0;
@@ -182,6 +183,20 @@ describe('what is repeated over a connection', () => {
     tcp.end('upstream');
     expect(held()).toBe(300);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('is answered if it is repeated and the resolver was not introduced: its worker shuts down', () => {
+    const { udp } = introduced();
+    const tcp = connection();
+    tcp.ask('1-0.wait.sse', 1);
+    tcp.ask('2-0.wait.sse', 2);
+    tcp.ask('1-0.wait.sse', 3);
+    expect(tcp.sent).toEqual([]);
+    vi.advanceTimersByTime(5000);
+    tcp.ask('1-0.wait.sse', 3);
+    tcp.ask('2-0.wait.sse', 2);
+    expect(tcp.sent).toEqual(['3 1-0.wait.sse', '2 2-0.wait.sse']);
+    expect(udp.sent).toEqual([]);
   });
 
   test('before the resolver is introduced waits for that, and is not answered if it was answered meanwhile', () => {

@@ -277,6 +277,19 @@ describe('questions', () => {
     vi.useRealTimers();
   });
 
+  test('that come one by one need no timer', () => {
+    vi.useFakeTimers();
+    const { ask, hear, sent } = session();
+    for (let i = 1; i <= 200; i++) {
+      ask(`${i}-0.wait.sse`);
+      hear(`${i}-1`);
+      vi.setSystemTime(Date.now() + 5);
+    }
+    expect(sent).toHaveLength(200);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
+  });
+
   test('that are answered before it is their turn are not sent there', () => {
     vi.useFakeTimers();
     const { ask, hear, sent } = session();
@@ -307,9 +320,14 @@ describe('questions', () => {
     hear('1-1');
     hear('4-1');
     expect(sent.splice(0)).toEqual(['1 1-0.wait.sse']);
-    const search = vi.spyOn(waits, 'keys');
+    // What the connection has heard since is found, too; then no longer, as that takes long.
+    waits.set('40000 5-0.wait.sse', 5);
     ask('0-0.5.hello.sse', 10);
-    expect(sent.splice(0)).toEqual(['10 0-0.5.hello.sse truncated']);
+    hear('5-1');
+    expect(sent.splice(0)).toEqual(['10 0-0.5.hello.sse truncated', '5 5-0.wait.sse']);
+    const search = vi.spyOn(waits, 'keys');
+    ask('0-0.5.hello.sse', 11);
+    expect(sent.splice(0)).toEqual(['11 0-0.5.hello.sse truncated']);
     expect(search).not.toHaveBeenCalled();
     search.mockRestore();
     // It was not repeated.
