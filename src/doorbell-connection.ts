@@ -3,6 +3,8 @@ import { notFoundOverTcp, parseQuestion } from './doorbell/dns.ts';
 import { createMessages } from './doorbell/messages.ts';
 import { isOver, type Ring } from './doorbell/numbers.ts';
 import {
+  CROSSING,
+  HELLO,
   KEEP_ANSWERED,
   keepConnection,
   keepWait,
@@ -22,12 +24,8 @@ const EARLY = 25;
  * worker serves (FRESH in subscriber.ts).
  */
 const SETTLED = POLL - EARLY;
-/** By such a name a resolver is introduced (channel/pass.ts). */
-const HELLO = '.hello.sse';
 /** nginx repeats each question every five seconds: so many are read only once. */
 const KNOWN = 2000;
-/** Later than that after the answer, in milliseconds, a repetition means that it was lost (doorbell.ts). */
-const CROSSING = 1000;
 const FLUSH = { flush: true };
 
 interface Asked {

@@ -2,6 +2,8 @@ import { createBells } from './doorbell/bells.ts';
 import { idOf, notFound, notFoundFor, parseQuestion, setId, setTruncated } from './doorbell/dns.ts';
 import { readPassedRing } from './doorbell/numbers.ts';
 import {
+  CROSSING,
+  HELLO,
   isConnected,
   isKept,
   keepSocket,
@@ -18,13 +20,6 @@ const AT_ONCE = 100;
 const PAUSE = 1;
 /** The worker has read meanwhile: no timer is needed, whose memory would be kept for as long as the session lasts. */
 const AGES = 100;
-/**
- * nginx repeats a question every 5 s until it is answered. A repetition that crosses the answer must not be answered again:
- * nginx would log an error. One that is heard later than that, in milliseconds, means that the answer was lost.
- */
-const CROSSING = 1000;
-/** By such a name a resolver is introduced (channel/pass.ts). */
-const HELLO = '.hello.sse';
 const FLUSH = { flush: true };
 
 interface Question {

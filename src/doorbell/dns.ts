@@ -95,22 +95,8 @@ export function notFoundOverTcp(wait: Wait): Buffer {
   const labels = wait.name.split('.').map((label) => String.fromCharCode(label.length) + label);
   const question = Buffer.from(labels.join('') + '\0\0\x01\0\x01');
   const length = HEADER + question.length;
-  const header = [
-    length >> 8,
-    length & 0xff,
-    wait.id >> 8,
-    wait.id & 0xff,
-    0x81,
-    0x83,
-    0,
-    1,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-  ];
+  const id = wait.id;
+  const header = [length >> 8, length & 0xff, id >> 8, id & 0xff, 0x81, 0x83, 0, 1, 0, 0, 0, 0, 0, 0];
   return Buffer.concat([Buffer.from(header), question]);
 }
 

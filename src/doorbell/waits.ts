@@ -8,6 +8,13 @@ import type { Wait } from './dns.ts';
 const waits = ngx.shared.sse_waits as NgxSharedDict<number>;
 
 const MANY = 1000000;
+/** By such a name a resolver is introduced (channel/pass.ts). */
+export const HELLO = '.hello.sse';
+/**
+ * nginx repeats a question every 5 s until it is answered. A repetition that crosses the answer must not be answered again:
+ * nginx would log an error. One that is heard later than that, in milliseconds, means that the answer was lost.
+ */
+export const CROSSING = 1000;
 /** Ids have sixteen bits: the time of an answer fits beside, in tenths of a second. */
 const IDS = 65536;
 const TICK = 100;
@@ -27,7 +34,7 @@ export function isKept(socket: string, name: string): boolean {
 export function takeWait(socket: string, name: string): number | undefined {
   const key = keyOf(socket, name);
   // One that is forgotten would be counted down, too; and others may take the same at this moment.
-  if (!isKept(socket, name)) {
+  if (!(waits.get(key)! >= 0)) {
     return undefined;
   }
   const answered = IDS * Math.floor(Date.now() / TICK);
