@@ -1,6 +1,6 @@
 /** The plots, as SVG that shows on a light and on a dark page. */
 import type { Measured } from './measure.ts';
-import { figureOf, fixed, type Report } from './report.ts';
+import { fixed, loadsOf, median, type Report } from './report.ts';
 
 const WIDTH = 1000;
 const COLORS = ['#7f7f7f', '#1f77b4', '#2ca02c', '#17becf', '#bcbd22', '#d62728'];
@@ -10,19 +10,18 @@ const BAR = 18;
 const TITLE = 40;
 
 /** One panel a figure, one bar a system. */
-export function barPlot({ title, date, systems, scenarios, measured }: Report): string {
+export function barPlot(report: Report): string {
+  const { title, date, systems, scenarios } = report;
   const panels = scenarios.flatMap((scenario) =>
     scenario.figures
       .filter(({ isPlotted }) => isPlotted)
       .map((figure) => ({
         title: scenario.name,
         subtitle: `${figure.name}, ${figure.unit}, ${figure.better} is better`,
-        bars: systems.map(({ name }) => {
-          const found = measured.find(
-            (result) => result.scenario === scenario.name && result.system === name,
-          );
-          return { name, value: figureOf(figure, found?.load) };
-        }),
+        bars: systems.map(({ name }) => ({
+          name,
+          value: median(figure, loadsOf(report, scenario.name, name)),
+        })),
       })),
   );
   const panelHeight = TITLE + systems.length * BAR + 20;

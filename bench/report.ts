@@ -10,6 +10,7 @@ export interface Report {
   versions: [name: string, version: string][];
   systems: System[];
   scenarios: Scenario[];
+  /** One for each scenario, system and round. */
   measured: Measured[];
 }
 
@@ -24,7 +25,7 @@ export function markdown(report: Report, plot: string): string {
     table(['what', 'version'], report.versions),
     `![plot](${plot})`,
     '## Figures',
-    `${hasReference(report.systems) ? `The first column is njs-sse divided by ${REFERENCE}. ` : ''}↓ less is better, ↑ more is better. † the load generator was near its limit. ‡ not everything arrived in time: the system was overloaded.`,
+    `${hasReference(report.systems) ? `The first column is njs-sse divided by ${REFERENCE}. ` : ''}${rounds(report)}↓ less is better, ↑ more is better. † the load generator was near its limit. ‡ not everything arrived in time: the system was overloaded.`,
     figuresTable(report),
     '## Can they be believed?',
     'CPU is in percent of one core: of the server, of the load generator, and of everything else on the machine while it was measured. Deliveries count from the first to the last event.',
@@ -35,22 +36,31 @@ export function markdown(report: Report, plot: string): string {
   ].join('\n\n');
 }
 
+function rounds({ measured }: Report): string {
+  const most = Math.max(
+    ...measured.map(
+      (one) =>
+        measured.filter(({ scenario, system }) => scenario === one.scenario && system === one.system).length,
+    ),
+  );
+  return most > 1 ? `Figures are the medians of ${most} rounds, in which the systems took turns. ` : '';
+}
+
 function figuresTable(report: Report): string {
-  const { systems, scenarios, measured } = report;
+  const { systems, scenarios } = report;
   const addedRows = addedRowsOf(report);
-  const find = finder(measured);
   const rows = scenarios.flatMap((scenario) => [
     ...scenario.figures.map((figure) => {
-      const reference = figureOf(figure, find(scenario, REFERENCE)?.load);
+      const reference = median(figure, loadsOf(report, scenario.name, REFERENCE));
       const ratios = systems
         .filter(({ isNjs }) => isNjs)
-        .map(({ name, key }) => [key, figureOf(figure, find(scenario, name)?.load)] as const)
+        .map(({ name, key }) => [key, median(figure, loadsOf(report, scenario.name, name))] as const)
         .filter(([, value]) => value !== undefined && reference)
         .map(([key, value]) => `${key} ${ratio(value!, reference!)}`);
       return [
         `${scenario.name}: ${figure.name} ${ARROWS[figure.better]}`,
         ...(hasReference(systems) ? [ratios.join('<br>') || '–'] : []),
-        ...systems.map((system) => cell(figure, find(scenario, system.name)?.load)),
+        ...systems.map((system) => cell(figure, loadsOf(report, scenario.name, system.name))),
       ];
     }),
     ...addedRows(scenario),
@@ -59,9 +69,8 @@ function figuresTable(report: Report): string {
   return table([...heads, ...systems.map(({ name }) => name)], rows);
 }
 
-function addedRowsOf({ systems, measured }: Report): (scenario: Scenario) => string[][] {
-  const figureIn = (scenario: string | undefined, system: string, figure: Figure) =>
-    figureOf(figure, measured.find((one) => one.scenario === scenario && one.system === system)?.load);
+function addedRowsOf(report: Report): (scenario: Scenario) => string[][] {
+  const { systems } = report;
   return (scenario) =>
     scenario.without === undefined
       ? []
@@ -69,8 +78,8 @@ function addedRowsOf({ systems, measured }: Report): (scenario: Scenario) => str
           `${scenario.name}: what it adds to ${figure.name} ${ARROWS[figure.better]}`,
           ...(hasReference(systems) ? ['–'] : []),
           ...systems.map(({ name }) => {
-            const value = figureIn(scenario.name, name, figure);
-            const without = figureIn(scenario.without, name, figure);
+            const value = median(figure, loadsOf(report, scenario.name, name));
+            const without = median(figure, loadsOf(report, scenario.without!, name));
             return value === undefined || without === undefined
               ? '–'
               : `${fixed(value - without)} ${figure.unit}`;
@@ -82,14 +91,8 @@ function hasReference(systems: System[]): boolean {
   return systems.some(({ name }) => name === REFERENCE);
 }
 
-function checksTable({ systems, scenarios, measured }: Report): string {
-  const find = finder(measured);
-  const rows = scenarios.flatMap((scenario) =>
-    systems.flatMap((system) => {
-      const result = find(scenario, system.name);
-      return result ? [[scenario.name, system.name, ...checks(result.load)]] : [];
-    }),
-  );
+function checksTable({ measured }: Report): string {
+  const rows = measured.map(({ scenario, system, load }) => [scenario, system, ...checks(load)]);
   const heads = ['measurement', 'system', 'CPU server', 'load', 'others', 'connected', 'in s', 'published'];
   const counts = ['delivered', 'missing', 'twice', 'out of order', 'gaps', 'resumes', 'cut off', 'refused'];
   return table([...heads, ...counts], rows);
@@ -118,19 +121,28 @@ function errorsList(measured: Measured[]): string {
   return lines.length > 0 ? lines.join('\n') : 'None has an unexpected line.';
 }
 
-function finder(measured: Measured[]): (scenario: Scenario, system: string) => Measured | undefined {
-  return (scenario, system) =>
-    measured.find((result) => result.scenario === scenario.name && result.system === system);
+/** What was measured of a system in a scenario, in each round in which it succeeded. */
+export function loadsOf({ measured }: Report, scenario: string, system: string): LoadResult[] {
+  return measured
+    .filter((one) => one.scenario === scenario && one.system === system)
+    .flatMap(({ load }) => load ?? []);
 }
 
-function cell(figure: Figure, load: LoadResult | undefined): string {
-  const value = figureOf(figure, load);
+function cell(figure: Figure, loads: LoadResult[]): string {
+  const value = median(figure, loads);
   if (value === undefined) {
     return '–';
   }
-  const isLoaded = (load?.run?.load ?? 0) > LOAD_LIMIT;
-  const isLate = load!.missing > 0 && figure.name.startsWith('latency');
+  const isLoaded = loads.some(({ run }) => (run?.load ?? 0) > LOAD_LIMIT);
+  const isLate = figure.name.startsWith('latency') && loads.some(({ missing }) => missing > 0);
   return `${fixed(value)} ${figure.unit}${isLoaded ? ' †' : ''}${isLate ? ' ‡' : ''}`;
+}
+
+/** Over all rounds; of an even number of them the mean of the two in the middle. */
+export function median(figure: Figure, loads: LoadResult[]): number | undefined {
+  const values = loads.flatMap((load) => figureOf(figure, load) ?? []).sort((a, b) => a - b);
+  const middle = values.slice(Math.ceil(values.length / 2) - 1, Math.floor(values.length / 2) + 1);
+  return values.length > 0 ? middle.reduce((sum, value) => sum + value, 0) / middle.length : undefined;
 }
 
 /** A figure of a result; undefined where the system does not have it. */

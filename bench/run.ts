@@ -26,6 +26,7 @@ await main(async () => {
       only: { type: 'string' },
       measure: { type: 'string' },
       retries: { type: 'string' },
+      rounds: { type: 'string', default: '1' },
       'no-build': { type: 'boolean', default: false },
     },
   });
@@ -36,6 +37,7 @@ await main(async () => {
   const mode = options.soak ? 'soak' : options.full ? 'full' : 'quick';
   const scenarios = scenariosOf(mode, Number(options.minutes), options.measure);
   const systems = systemsOf(options.only);
+  const rounds = roundsOf(options.rounds);
 
   const engine = await findEngine();
   const container = startContainer(engine, buildBenchImage(engine));
@@ -57,7 +59,8 @@ await main(async () => {
     };
     for (const scenario of scenarios) {
       say(scenario.name);
-      for (const system of systems.filter((system) => applies(scenario, system))) {
+      const turns = Array.from({ length: rounds }, () => systems.filter((one) => applies(scenario, one)));
+      for (const system of turns.flat()) {
         const measured = await measureInQuiet(
           container,
           system,
@@ -112,6 +115,14 @@ function scenariosOf(
     );
   }
   return scenarios;
+}
+
+function roundsOf(wanted: string): number {
+  const rounds = Number(wanted);
+  if (!(rounds >= 1 && rounds <= 100 && rounds % 1 === 0)) {
+    throw new Missing('--rounds is a number from 1 to 100');
+  }
+  return rounds;
 }
 
 function systemsOf(only: string | undefined): System[] {

@@ -22,7 +22,7 @@ import { sizeSetting, timeSetting } from './nginx/settings.ts';
 
 /** What njs allocates in a request's pool, in bytes (docs/ARCHITECTURE.md, "Memory"). */
 const A_LOOK = njs.engine === 'QuickJS' ? 210 : 320;
-const A_WAIT = njs.engine === 'QuickJS' ? 3000 : 6000;
+const A_WAIT = njs.engine === 'QuickJS' ? 3000 : 5200;
 /** Beside the text itself; a heartbeat with its timer takes about as much. */
 const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
 
@@ -91,6 +91,8 @@ function follow(
 ): void {
   njs.on('exit', () => closeReader(reader));
   const response = openResponse(r, beat);
+  /** The njs engine looks up what is global each time. */
+  const after = setTimeout;
   const hasDoorbell = !!process.env.NJS_SSE_DOORBELL && reader.cursors.length <= MAX_BELLS;
   // Those who came together, as after a restart, should not leave together.
   const jitter = 1 - reader.spread / 4;
@@ -131,7 +133,7 @@ function follow(
     if (last === place && glances > 0) {
       glances--;
       grown += A_LOOK;
-      setTimeout(glance, isWaiting ? 1 : delay);
+      after(glance, isWaiting ? 1 : delay);
       isWaiting = false;
       return;
     }
@@ -141,7 +143,7 @@ function follow(
         if (text) {
           r.send(text);
           sent = text;
-          setTimeout(look, isWaiting || isBusy ? delay : poll);
+          after(look, isWaiting || isBusy ? delay : poll);
           isWaiting = false;
           return;
         }
@@ -200,7 +202,8 @@ function follow(
         }
         key = cursor.lastKey;
         place = cursor.place;
-        if (mark !== '' && text === '' && !isUnsettled(reader)) {
+        // Nothing to read of one channel: its newest place was looked at after its bell was marked.
+        if (mark !== '' && text === '' && (plain || !isUnsettled(reader))) {
           grown += A_WAIT;
           isWaiting = true;
           glances = plain ? 1 : 0;
@@ -222,7 +225,7 @@ function follow(
               delay *= 0.75 + Math.random() / 2;
             }
           }
-          setTimeout(glance, delay);
+          after(glance, delay);
         }
       }
     } catch (error) {

@@ -18,11 +18,23 @@ const RINGS = 'rings';
 const NOTING = 'noting';
 const KEEP_NOTING = 150000;
 
+/** Of the epoch that was marked last: nearly all subscribers mark one again and again, and under the njs engine each text takes memory. */
+let marked = '';
+let markKey = '';
+let bellKey = '';
+let start = '';
+
 /** Leaves a mark at the bell of a channel's epoch: as consecutive numbers they share the bells evenly. */
 export function markBell(epoch: string): string {
-  const bell = bellOf(epoch);
-  counts.set('mark.' + bell, 1, KEEP_MARK);
-  return bellName(bell, counts.get('bell.' + bell));
+  if (epoch !== marked) {
+    const bell = bellOf(epoch);
+    marked = epoch;
+    markKey = 'mark.' + bell;
+    bellKey = 'bell.' + bell;
+    start = bell + '-';
+  }
+  counts.set(markKey, 1, KEEP_MARK);
+  return bellName(start, counts.get(bellKey));
 }
 
 /** The epoch's number modulo the bells; without `parseInt`, which costs each subscriber some 600 bytes under the njs engine. */
@@ -35,9 +47,9 @@ function bellOf(epoch: string): number {
   return bell;
 }
 
-/** A bell with its number, which is 0 before it rings for the first time: `<bell>-<number>`. */
-function bellName(bell: number, number: number | undefined): string {
-  return bell + '-' + (number || 0).toString(36);
+/** A bell, `<bell>-`, with its number, which is 0 before it rings for the first time. */
+function bellName(start: string, number: number | undefined): string {
+  return start + (number || 0).toString(36);
 }
 
 /**
@@ -63,7 +75,7 @@ let passOn: (bell: number, number: number) => void = noteRing;
  * @param whenRung is called after each ring, when those who waited have been woken.
  */
 export function passRingsOn(whenRung: () => void): void {
-  passOn = (bell, number) => resolve(bellName(bell, number) + '.ring', whenRung);
+  passOn = (bell, number) => resolve(bellName(bell + '-', number) + '.ring', whenRung);
 }
 
 /** @param name without `.sse`: no such name has an address, so all that happens is that the doorbell hears of it. */
@@ -102,6 +114,6 @@ export function openNotes(): Notes {
       const note = counts.get('ring.' + (ring % NOTES));
       return note === undefined ? undefined : { bell: note % BELLS, time: Math.floor(note / BELLS) };
     },
-    nameOf: (bell) => bellName(bell, counts.get('bell.' + bell)),
+    nameOf: (bell) => bellName(bell + '-', counts.get('bell.' + bell)),
   };
 }

@@ -43,6 +43,16 @@ export function countLeases(epoch: string, window: number): number {
   return count > 0 ? count : 0;
 }
 
+/** The last one is kept: most subscribers ask for it again and again, and under the njs engine each text takes memory. */
+let lastKey = '';
+let lastEpoch = '';
+let lastWindow = 0;
+
 function key(epoch: string, window: number): string {
-  return epoch + '.subscribers.' + window;
+  if (window !== lastWindow || epoch !== lastEpoch) {
+    lastEpoch = epoch;
+    lastWindow = window;
+    lastKey = epoch + '.subscribers.' + window;
+  }
+  return lastKey;
 }

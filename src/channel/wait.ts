@@ -22,9 +22,13 @@ export function pollDelay(poll: number, idle: number): number {
   return delay < poll ? poll : delay > poll * IDLE_FACTOR ? poll * IDLE_FACTOR : delay;
 }
 
+/** The end of what was waited for last, which is the same as long as the crowds are. */
+let crowd = 0;
+let end = '.wait.sse/';
+
 /**
  * Marks the bells of all channels. Read after that; if there is nothing, wait with `waitForBells`.
- * @returns the name to wait for.
+ * @returns the URL to wait for.
  */
 export function markBells(reader: Reader): string {
   const first = reader.cursors[0]!;
@@ -35,14 +39,18 @@ export function markBells(reader: Reader): string {
   reader.peers = countLeases(first.epoch, first.window);
   const crowds = reader.peers / CROWD;
   const share = reader.spread * (crowds < MAX_CROWDS ? crowds : MAX_CROWDS);
-  const crowd = share - (share % 1);
-  return bells + '.wait' + (crowd || '') + '.sse';
+  const mine = share - (share % 1);
+  if (mine !== crowd) {
+    crowd = mine;
+    end = '.wait' + (crowd || '') + '.sse/';
+  }
+  return 'http://' + bells + end;
 }
 
 /**
  * Calls back when one of the bells has rung since it was marked, or by and by without reason: all requests of a
  * worker that resolve one name wait for one answer, which comes when the bell rings (doorbell.ts).
  */
-export function waitForBells(name: string, wake: (signal: unknown) => void): void {
-  ngx.fetch('http://' + name + '/').then(wake, wake);
+export function waitForBells(url: string, wake: (signal: unknown) => void): void {
+  ngx.fetch(url).then(wake, wake);
 }
