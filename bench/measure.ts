@@ -90,7 +90,11 @@ export async function measure(container: Container, system: System, scenario: Sc
     const load = { ...scenario.load, ...idle };
     const options = loadOptions({ ...load, pids: server.pids.join(',') });
     const command = `taskset -c ${cores - 1} /bench/load ${options}`;
-    measured.load = JSON.parse(await container.sh(command, OVERHEAD_SECONDS + duration(load)));
+    const run = () => container.sh(command, OVERHEAD_SECONDS + duration(load));
+    if (scenario.isWarm) {
+      await run();
+    }
+    measured.load = JSON.parse(await run());
   } catch (error) {
     measured.errors.push(String(error));
   } finally {

@@ -10,6 +10,8 @@ export interface Scenario {
   /** `$sse_lifetime` of njs-sse; its default if not set. */
   lifetime?: string;
   upstream?: boolean;
+  /** The load comes twice, and the second time counts: in a server that has the memory which its streams need. */
+  isWarm?: boolean;
   /** Options of bench/load.c. */
   load: Record<string, string | number>;
   /** How long to be idle where subscribers wait, if not as long as elsewhere: a whole round of what they do. */
@@ -193,6 +195,7 @@ function steady(subscribers: number, rate: number, workers: number, seconds: num
   return {
     name: `${thousands(subscribers)} subscriber${subscribers > 1 ? 's' : ''}, ${rate} event${rate > 1 ? 's' : ''}/s${twoWorkers(workers)}`,
     workers,
+    isWarm: rate === 1,
     load: { subscribers, rate, settle: 1, warmup: 1, seconds },
     figures: [p50, p99, p999, busyCpu],
   };

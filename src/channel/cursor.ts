@@ -42,7 +42,17 @@ export interface Reader {
 /** Subscribes to one channel, at its beginning. */
 export function enter(channel: string, phase: Phase): Cursor {
   const epoch = openChannel(channel, 0);
-  const cursor = { channel, epoch, lastKey: epoch + '.last', place: 0, window: 0, phase, since: 0, upTo: 0 };
+  const cursor = {
+    channel,
+    epoch,
+    lastKey: epoch + '.last',
+    place: 0,
+    window: 0,
+    rank: 0,
+    phase,
+    since: 0,
+    upTo: 0,
+  };
   renewLease(cursor, Date.now());
   return cursor;
 }

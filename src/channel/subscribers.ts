@@ -12,6 +12,8 @@ export interface Lease {
   epoch: string;
   /** 0 for none. */
   window: number;
+  /** How many there were in the window when it was taken, this one included: those who come one after the other are neighbors. */
+  rank: number;
 }
 
 /** Takes a lease, or keeps it: to be called more often than once in a window, at the time `now`. */
@@ -19,7 +21,9 @@ export function renewLease(lease: Lease, now: number): void {
   const window = (now - (now % WINDOW)) / WINDOW;
   if (window !== lease.window) {
     returnLease(lease);
-    counts.incr(key(lease.epoch, window), 1, 0, KEEP);
+    const rank = counts.incr(key(lease.epoch, window), 1, 0, KEEP);
+    // Negative where more were forgotten than are there.
+    lease.rank = rank > 0 ? rank : 0;
     lease.window = window;
   }
 }

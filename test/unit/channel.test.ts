@@ -188,8 +188,8 @@ describe('many events at once', () => {
 
 describe('leases', () => {
   test('count while they are renewed, and run out if they are not', () => {
-    const renewed = { epoch: 'e', window: 0 };
-    const killed = { epoch: 'e', window: 0 };
+    const renewed = { epoch: 'e', window: 0, rank: 0 };
+    const killed = { epoch: 'e', window: 0, rank: 0 };
     renewLease(renewed, Date.now());
     renewLease(killed, Date.now());
     expect(countSubscribers('e')).toBe(2);

@@ -14,20 +14,32 @@ describe('names', () => {
     peers: 0,
   });
 
-  test('are one for all who wait for a small channel, and many for a large one', () => {
-    counts.entries.clear();
-    const namesOfMore = (subscribers: number) => {
+  test('are one for all who wait for a small channel, and many for a large one: neighbors share one', () => {
+    const crowdsOf = (subscribers: number) => {
+      counts.entries.clear();
       const readers = Array.from({ length: subscribers }, () => readerOf(['crowded']));
-      return new Set(readers.map(markBells)).size;
+      const urls = readers.map(markBells);
+      const changes = urls.filter((url, i) => i > 0 && url !== urls[i - 1]).length;
+      const sizes = [...new Set(urls)].map((url) => urls.filter((other) => other === url).length);
+      return { count: sizes.length, largest: Math.max(...sizes), changes };
     };
-    expect(namesOfMore(64)).toBe(1);
-    expect(namesOfMore(256)).toBe(5);
-    expect(namesOfMore(10000)).toBe(100);
-    // As after a jump of the clock, when leases were forgotten that are returned now.
-    const reader = readerOf(['crowded']);
-    counts.set(`${reader.cursors[0]!.epoch}.subscribers.${reader.cursors[0]!.window}`, -10000);
+    expect(crowdsOf(64)).toEqual({ count: 1, largest: 64, changes: 0 });
+    expect(crowdsOf(256)).toEqual({ count: 4, largest: 64, changes: 4 });
+    const most = crowdsOf(10000);
+    expect(most.count).toBe(100);
+    expect(most.largest).toBeLessThanOrEqual(101);
+  });
+
+  test('are sound where leases were forgotten that are returned now, as after a jump of the clock', () => {
+    counts.entries.clear();
+    const { epoch, window } = readerOf(['jumped']).cursors[0]!;
+    const leases = `${epoch}.subscribers.${window}`;
+    counts.set(leases, -10000);
+    const reader = readerOf(['jumped']);
     expect(markBells(reader)).toMatch(/^http:\/\/[0-9]+-[0-9a-z]+\.wait\.sse\/$/);
     expect(reader.peers).toBe(0);
+    counts.set(leases, 10000);
+    expect(markBells(reader)).toMatch(/^http:\/\/[0-9]+-[0-9a-z]+\.wait\.sse\/$/);
   });
 
   test('of as many channels as can wait fit into the DNS', () => {
@@ -37,7 +49,7 @@ describe('names', () => {
       counts.set(`bell.${Number.parseInt(epoch, 36) % 1024}`, 36 ** 6 - 1);
     }
     counts.set(`${reader.cursors[0]!.epoch}.subscribers.${reader.cursors[0]!.window}`, 1e9);
-    reader.spread = 1 - Number.EPSILON;
+    reader.cursors[0]!.rank = 1e9 - 1;
     expect(new URL(markBells(reader)).host.length).toBeLessThanOrEqual(253);
   });
 });
