@@ -86,6 +86,17 @@ test('an event that comes late into its place is sent once, and what follows it,
   expect(received()).toEqual(['data: late', 'data: next', 'data: last']);
 });
 
+test('who finds an empty place looks until time tells, although nobody rings for it', async () => {
+  const received = subscribe('one');
+  await vi.advanceTimersByTimeAsync(1000);
+  const [last] = [...counts.entries].find(([key]) => key.endsWith('.last'))!;
+  counts.incr(last, 2);
+  log.add(last.replace('.last', '-2'), 'id: 2\ndata: after it\n\n');
+  await wake();
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(received()).toEqual(['data: after it']);
+});
+
 test('one that has just sent an event when its channel is forgotten follows the new one from its beginning', async () => {
   const received = subscribe('one');
   publish('one', '1');
