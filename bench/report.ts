@@ -10,6 +10,8 @@ export interface Report {
   versions: [name: string, version: string][];
   systems: System[];
   scenarios: Scenario[];
+  /** How often the systems took turns in each scenario. */
+  rounds: number;
   /** One for each scenario, system and round. */
   measured: Measured[];
 }
@@ -25,7 +27,7 @@ export function markdown(report: Report, plot: string): string {
     table(['what', 'version'], report.versions),
     `![plot](${plot})`,
     '## Figures',
-    `${hasReference(report.systems) ? `The first column is njs-sse divided by ${REFERENCE}. ` : ''}${rounds(report)}↓ less is better, ↑ more is better. † the load generator was near its limit. ‡ not everything arrived in time: the system was overloaded.`,
+    `${hasReference(report.systems) ? `The first column is njs-sse divided by ${REFERENCE}. ` : ''}${report.rounds > 1 ? `Figures are the medians of ${report.rounds} rounds, in which the systems took turns. ` : ''}↓ less is better, ↑ more is better. † the load generator was near its limit. ‡ not everything arrived in time: the system was overloaded.`,
     figuresTable(report),
     '## Can they be believed?',
     'CPU is in percent of one core: of the server, of the load generator, and of everything else on the machine while it was measured. Deliveries count from the first to the last event.',
@@ -34,16 +36,6 @@ export function markdown(report: Report, plot: string): string {
     errorsList(report.measured),
     '',
   ].join('\n\n');
-}
-
-function rounds({ measured }: Report): string {
-  const most = Math.max(
-    ...measured.map(
-      (one) =>
-        measured.filter(({ scenario, system }) => scenario === one.scenario && system === one.system).length,
-    ),
-  );
-  return most > 1 ? `Figures are the medians of ${most} rounds, in which the systems took turns. ` : '';
 }
 
 function figuresTable(report: Report): string {

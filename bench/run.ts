@@ -55,6 +55,7 @@ await main(async () => {
       versions: await versions(container),
       systems: systems.filter((system) => scenarios.some((scenario) => applies(scenario, system))),
       scenarios,
+      rounds,
       measured: [],
     };
     for (const scenario of scenarios) {

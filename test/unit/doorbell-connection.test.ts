@@ -27,6 +27,12 @@ function introduced(hello = HELLO) {
   return { udp, tcp };
 }
 
+function answersTo(udp: ReturnType<typeof session>, ring: string): string[] {
+  udp.sent.length = 0;
+  udp.hear(ring);
+  return udp.sent;
+}
+
 test('an answer over TCP is "no such name"', () => {
   expect(notFoundOverTcp({ name: '1-0.wait.sse', id: 0xbeef }).toString('hex')).toBe(
     '001e' + 'beef81830001000000000000' + '03312d3004776169740373736500' + '00010001',
@@ -220,9 +226,7 @@ describe('what is repeated over a connection', () => {
     tcp.ask(HELLO, 4);
     expect(tcp.sent).toEqual([`4 ${HELLO}`, '2 2-0.wait.sse']);
     vi.advanceTimersByTime(6000);
-    udp.sent.length = 0;
-    udp.hear('3-1');
-    expect(udp.sent).toEqual(['3 3-0.wait.sse']);
+    expect(answersTo(udp, '3-1')).toEqual(['3 3-0.wait.sse']);
   });
 });
 
@@ -235,9 +239,7 @@ test('a connection that ends answers one question, so that the resolver connects
   tcp.end('upstream');
   expect(tcp.sent).toHaveLength(1);
   expect(vi.getTimerCount()).toBe(0);
-  udp.sent.length = 0;
-  udp.hear('2-1');
-  expect(udp.sent).toEqual(['2 2-0.wait.sse']);
+  expect(answersTo(udp, '2-1')).toEqual(['2 2-0.wait.sse']);
 });
 
 test('a connection that the resolver has ended answers nothing any more', () => {
@@ -246,9 +248,7 @@ test('a connection that the resolver has ended answers nothing any more', () => 
   tcp.end('upstream');
   tcp.end('downstream');
   expect(tcp.sent).toEqual([]);
-  udp.sent.length = 0;
-  udp.hear('1-1');
-  expect(udp.sent).toEqual(['1 1-0.wait.sse']);
+  expect(answersTo(udp, '1-1')).toEqual(['1 1-0.wait.sse']);
 });
 
 test('a resolver whose worker was killed is sent nothing, and that is no error', () => {
