@@ -25,7 +25,7 @@ const EARLY = 25;
  */
 const SETTLED = POLL - EARLY;
 /** nginx repeats each question every five seconds: so many are read only once. */
-const KNOWN = 2000;
+const KNOWN = 3000;
 const FLUSH = { flush: true };
 
 interface Asked {
