@@ -8,6 +8,8 @@ import {
   KEEP_ANSWERED,
   keepConnection,
   keepWait,
+  keyOf,
+  renewWait,
   sinceAnswered,
   socketOf,
   takeWait,
@@ -25,13 +27,15 @@ const EARLY = 25;
  */
 const SETTLED = POLL - EARLY;
 /** nginx repeats each question every five seconds: so many are read only once. */
-const KNOWN = 3000;
+const KNOWN = 2000;
 const FLUSH = { flush: true };
 
 interface Asked {
   name: string;
   /** Undefined for an introduction. */
   bells: Ring[] | undefined;
+  /** Where it is kept; '' before it was. */
+  key: string;
 }
 
 /**
@@ -97,8 +101,14 @@ function answer(s: NginxStreamRequest): void {
   }
 
   function greet(name: string, id: number): void {
+    const before = socket;
     introduced = name;
     socket = socketOf(name);
+    if (socket !== before) {
+      // What is known is known under the other socket.
+      known = new Map();
+      knownBefore = known;
+    }
     answers.push(notFoundOverTcp({ name, id }));
     if (socket !== undefined) {
       keepConnection(socket);
@@ -110,8 +120,13 @@ function answer(s: NginxStreamRequest): void {
   }
 
   /** @param isLate whether it was asked a while ago, and may have been answered since. */
-  function hold(socket: string, { name, bells }: Asked, id: number, isLate: boolean): void {
-    const isDue = bells!.some(isOver);
+  function hold(socket: string, asked: Asked, id: number, isLate: boolean): void {
+    const isDue = asked.bells!.some(isOver);
+    if (!isDue && renewWait(asked.key, id)) {
+      return;
+    }
+    const name = asked.name;
+    asked.key = keyOf(socket, name);
     const taken = isDue ? takeWait(socket, name) : undefined;
     if (taken !== undefined) {
       answers.push(notFoundOverTcp({ name, id: taken }));
@@ -179,7 +194,7 @@ function answer(s: NginxStreamRequest): void {
 function parse(text: string): Asked | undefined {
   const name = parseQuestion(Buffer.from(`id${text}`))?.name;
   const bells = name && parseBells(name);
-  return name && (bells || name.endsWith(HELLO)) ? { name, bells: bells || undefined } : undefined;
+  return name && (bells || name.endsWith(HELLO)) ? { name, bells: bells || undefined, key: '' } : undefined;
 }
 
 /** All sessions of a worker look together, at multiples of the interval: that wakes the processor once. */

@@ -20,6 +20,11 @@ const AT_ONCE = 100;
 const PAUSE = 1;
 /** The worker has read meanwhile: no timer is needed, whose memory would be kept for as long as the session lasts. */
 const AGES = 100;
+/**
+ * So many questions are moved within that time: what is asked in one second is repeated in one second, and who is woken then is late. All
+ * 1024 bells, asked at once, spread over four of the five seconds.
+ */
+const MOVES = 25;
 const FLUSH = { flush: true };
 
 interface Question {
@@ -36,8 +41,11 @@ interface Question {
 function answer(s: NginxStreamRequest): void {
   /** To be answered. */
   const due: Question[] = [];
-  /** To be asked again over TCP. */
-  const moving: Question[] = [];
+  /** To be asked again over TCP, by name. */
+  const moving = new Map<string, Question>();
+  let moves = MOVES;
+  let movesSince = 0;
+  let movesLater = false;
   let room = AT_ONCE;
   let pauses = false;
   let refilled = 0;
@@ -66,10 +74,10 @@ function answer(s: NginxStreamRequest): void {
       greet(name, answer);
     } else if (sinceAnswered(socket, { name, id: idOf(message) }) > CROSSING) {
       const asked = { name, answer };
-      if (bells.ask(name, asked) && isConnected(socket)) {
-        moving.push(asked);
-        move();
+      if (bells.ask(name, asked)) {
+        moving.set(name, asked);
       }
+      move();
     }
   });
   s.on('downstream', (data) => {
@@ -84,6 +92,8 @@ function answer(s: NginxStreamRequest): void {
     keepSocket(name, socket);
     setTruncated(answer, true);
     s.sendDownstream(answer, FLUSH);
+    move();
+    moveLater();
     if (greetings < 2) {
       // What is held over TCP may have been held by another worker, which crashed, and the connection with it: then it is known again by the next time.
       greetings++;
@@ -95,18 +105,47 @@ function answer(s: NginxStreamRequest): void {
 
   /** What stays here is repeated by one datagram each. There is another opportunity at the next one: answers go first. */
   function move(): void {
-    while (moving.length > 0 && room > AT_ONCE / 2) {
-      const { name, answer } = moving.shift()!;
+    if (moving.size === 0 || !isConnected(socket)) {
+      return;
+    }
+    const now = Date.now();
+    if (now - movesSince >= AGES) {
+      movesSince = now;
+      moves = MOVES;
+    }
+    for (const { name, answer } of moving.values()) {
+      if (moves === 0 || room <= AT_ONCE / 2) {
+        break;
+      }
+      moving.delete(name);
       if (isKept(socket, name)) {
+        moves--;
         setTruncated(answer, true);
         s.sendDownstream(answer, FLUSH);
         setTruncated(answer, false);
         count();
       }
     }
+    moveLater();
+  }
+
+  /** For many more than an event wakes: the memory of a timer is kept for as long as the session lasts. */
+  function moveLater(): void {
+    if (moving.size > AT_ONCE && !movesLater) {
+      movesLater = true;
+      setTimeout(moveOn, AGES);
+    }
+  }
+
+  function moveOn(): void {
+    movesLater = false;
+    if (!isShuttingDown('self')) {
+      move();
+    }
   }
 
   function send({ name, answer }: Question): void {
+    moving.delete(name);
     const id = takeWait(socket, name);
     if (id !== undefined) {
       setId(answer, id);

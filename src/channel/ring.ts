@@ -3,11 +3,11 @@ import { counts } from './zones.ts';
 /**
  * How those who wait for events hear of them, if the doorbell is configured (docs/ARCHITECTURE.md, "Waiting").
  *
- * Channels share 2048 bells. Who is about to wait leaves a mark at the bell, and takes its number; who appends an
+ * Channels share 1024 bells. Who is about to wait leaves a mark at the bell, and takes its number; who appends an
  * event then takes the mark away, raises the number and rings. Without a mark nothing is to do.
  */
 
-const BELLS = 2048;
+const BELLS = 1024;
 /** The last rings, for the workers that pass them on to their waiting requests. */
 const NOTES = 4096;
 const KEEP_MARK = 600000;

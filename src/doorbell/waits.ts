@@ -26,6 +26,15 @@ export function keepWait(socket: string, { name, id }: Wait): void {
   waits.set(keyOf(socket, name), id);
 }
 
+/** What most repetitions need: if it is kept under this id it stays so, and nothing else is to be known. Returns whether it is. */
+export function renewWait(key: string, id: number): boolean {
+  if (waits.get(key) !== id) {
+    return false;
+  }
+  waits.set(key, id);
+  return true;
+}
+
 export function isKept(socket: string, name: string): boolean {
   return waits.get(keyOf(socket, name))! >= 0;
 }
@@ -81,6 +90,6 @@ export function keepConnection(socket: string): void {
   waits.set(socket, 1);
 }
 
-function keyOf(socket: string, name: string): string {
+export function keyOf(socket: string, name: string): string {
   return socket + ' ' + name;
 }

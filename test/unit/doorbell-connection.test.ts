@@ -138,6 +138,16 @@ describe('what is repeated over a connection', () => {
     expect(tcp.sent).toEqual([]);
   });
 
+  test('is held for the socket that the resolver has now', () => {
+    const { tcp } = introduced();
+    tcp.ask('7-0.wait.sse', 5);
+    tcp.ask('7-0.wait.sse', 5);
+    session(40001).ask(HELLO);
+    tcp.ask(HELLO);
+    tcp.ask('7-0.wait.sse', 5);
+    expect(waits.get('40001 7-0.wait.sse')).toBe(5);
+  });
+
   test('is answered here if the ring was lost, or the answer; but not if it crosses the answer', () => {
     const { udp, tcp } = introduced();
     udp.ask('7-0.wait.sse', 5);

@@ -23,27 +23,37 @@ describe('questions', () => {
     ]);
   });
 
-  test('are sent there a few at a time, and answers go first', () => {
+  test('are sent there a few at a time, also those that were asked before it was connected, and answers go first', () => {
     vi.useFakeTimers();
     const { ask, hear, sent } = session();
     const count = (isTruncated: boolean) =>
       sent.filter((answer) => answer.endsWith('truncated') === isTruncated).length;
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; i < 100; i++) {
       ask(`1-0.wait${i || ''}.sse`);
-    }
-    ask('0-0.5.hello.sse');
-    connection().ask('0-0.5.hello.sse');
-    sent.length = 0;
-    for (let i = 0; i < 150; i++) {
       ask(`2-0.wait${i || ''}.sse`);
     }
-    expect(count(true)).toBe(50);
-    hear('1-1');
-    expect([count(true), count(false)]).toEqual([50, 50]);
+    ask('0-0.5.hello.sse');
+    expect(sent.splice(0)).toEqual(['1 0-0.5.hello.sse truncated']);
+    connection().ask('0-0.5.hello.sse');
+    vi.advanceTimersByTime(99);
+    expect(count(true)).toBe(0);
     vi.advanceTimersByTime(1);
-    expect([count(true), count(false)]).toEqual([90, 60]);
-    vi.advanceTimersByTime(10);
-    expect([count(true), count(false)]).toEqual([150, 60]);
+    expect(count(true)).toBe(25);
+    hear('1-1');
+    expect([count(true), count(false)]).toEqual([25, 75]);
+    vi.advanceTimersByTime(1);
+    expect([count(true), count(false)]).toEqual([25, 100]);
+    vi.advanceTimersByTime(99);
+    expect(count(true)).toBe(50);
+    // So few wait for the next datagram.
+    vi.advanceTimersByTime(1000);
+    expect(count(true)).toBe(50);
+    ask('3-0.wait.sse');
+    expect(count(true)).toBe(75);
+    vi.advanceTimersByTime(1000);
+    ask('0-0.6.hello.sse');
+    expect(count(true)).toBe(101);
+    expect(new Set(sent.filter((answer) => answer.endsWith('truncated'))).size).toBe(101);
     vi.useRealTimers();
   });
 

@@ -12,7 +12,7 @@ describe('rings', () => {
   test('are noted where somebody has left a mark, once for all of them', () => {
     counts.entries.clear();
     const epoch = 1234567;
-    const bell = epoch % 2048;
+    const bell = epoch % 1024;
     ringBell(epoch);
     expect(openNotes().last()).toBe(0);
     expect([markBell(epoch.toString(36)), markBell(epoch.toString(36))]).toEqual([`${bell}-0`, `${bell}-0`]);
@@ -40,10 +40,10 @@ describe('rings', () => {
     expect(ring.openNotes().last()).toBe(0);
   });
 
-  test('spread evenly over 2048 bells', () => {
+  test('spread evenly over 1024 bells', () => {
     const epoch = 2 ** 51;
-    expect(new Set(Array.from({ length: 2048 }, (_, i) => markBell((epoch + i).toString(36)))).size).toBe(
-      2048,
+    expect(new Set(Array.from({ length: 1024 }, (_, i) => markBell((epoch + i).toString(36)))).size).toBe(
+      1024,
     );
   });
 });
