@@ -1,5 +1,7 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { counts } from './zones.ts';
+
+vi.useFakeTimers({ now: 60000000 });
 
 const { enter } = await import('../../src/channel/cursor.ts');
 const { markBells } = await import('../../src/channel/wait.ts');
