@@ -1,5 +1,6 @@
 import { createBells } from './doorbell/bells.ts';
 import { idOf, notFound, notFoundFor, parseQuestion, setId, setTruncated } from './doorbell/dns.ts';
+import { createMoving } from './doorbell/moving.ts';
 import { readPassedRing } from './doorbell/numbers.ts';
 import {
   CROSSING,
@@ -20,11 +21,6 @@ const AT_ONCE = 100;
 const PAUSE = 1;
 /** The worker has read meanwhile: no timer is needed, whose memory would be kept for as long as the session lasts. */
 const AGES = 100;
-/**
- * So many questions are moved within that time: what is asked in one second is repeated in one second, and who is woken then is late. All
- * 1024 bells, asked at once, spread over four of the five seconds.
- */
-const MOVES = 25;
 const FLUSH = { flush: true };
 
 interface Question {
@@ -41,11 +37,6 @@ interface Question {
 function answer(s: NginxStreamRequest): void {
   /** To be answered. */
   const due: Question[] = [];
-  /** To be asked again over TCP, by name. */
-  const moving = new Map<string, Question>();
-  let moves = MOVES;
-  let movesSince = 0;
-  let movesLater = false;
   let room = AT_ONCE;
   let pauses = false;
   let refilled = 0;
@@ -62,6 +53,17 @@ function answer(s: NginxStreamRequest): void {
       }
     },
   });
+  /** nginx then asks over TCP: it opens a connection, or uses the one that it has (doorbell-connection.ts). What stays here is repeated by one datagram each. */
+  const moving = createMoving<Question>({
+    isPossible: () => isConnected(socket),
+    hasRoom: () => room > AT_ONCE / 2,
+    isKept: ({ name }) => isKept(socket, name),
+    move: ({ answer }) => {
+      truncate(answer);
+      count();
+    },
+    mayGoOn,
+  });
   s.on('upstream', (data) => {
     const message = data as Buffer;
     const question = parseQuestion(message);
@@ -75,9 +77,10 @@ function answer(s: NginxStreamRequest): void {
     } else if (sinceAnswered(socket, { name, id: idOf(message) }) > CROSSING) {
       const asked = { name, answer };
       if (bells.ask(name, asked)) {
-        moving.set(name, asked);
+        moving.add(asked);
       }
-      move();
+      // Answers go first.
+      moving.move();
     }
   });
   s.on('downstream', (data) => {
@@ -87,13 +90,11 @@ function answer(s: NginxStreamRequest): void {
     }
   });
 
-  /** nginx then asks over TCP: it opens a connection, or uses the one that it has (doorbell-connection.ts). */
   function greet(name: string, answer: Buffer): void {
     keepSocket(name, socket);
-    setTruncated(answer, true);
-    s.sendDownstream(answer, FLUSH);
-    move();
-    moveLater();
+    truncate(answer);
+    moving.move();
+    moving.moveLater();
     if (greetings < 2) {
       // What is held over TCP may have been held by another worker, which crashed, and the connection with it: then it is known again by the next time.
       greetings++;
@@ -103,45 +104,10 @@ function answer(s: NginxStreamRequest): void {
     }
   }
 
-  /** What stays here is repeated by one datagram each. There is another opportunity at the next one: answers go first. */
-  function move(): void {
-    if (moving.size === 0 || !isConnected(socket)) {
-      return;
-    }
-    const now = Date.now();
-    if (now - movesSince >= AGES) {
-      movesSince = now;
-      moves = MOVES;
-    }
-    for (const { name, answer } of moving.values()) {
-      if (moves === 0 || room <= AT_ONCE / 2) {
-        break;
-      }
-      moving.delete(name);
-      if (isKept(socket, name)) {
-        moves--;
-        setTruncated(answer, true);
-        s.sendDownstream(answer, FLUSH);
-        setTruncated(answer, false);
-        count();
-      }
-    }
-    moveLater();
-  }
-
-  /** For many more than an event wakes: the memory of a timer is kept for as long as the session lasts. */
-  function moveLater(): void {
-    if (moving.size > AT_ONCE && !movesLater) {
-      movesLater = true;
-      setTimeout(moveOn, AGES);
-    }
-  }
-
-  function moveOn(): void {
-    movesLater = false;
-    if (!isShuttingDown('self')) {
-      move();
-    }
+  function truncate(answer: Buffer): void {
+    setTruncated(answer, true);
+    s.sendDownstream(answer, FLUSH);
+    setTruncated(answer, false);
   }
 
   function send({ name, answer }: Question): void {
@@ -171,10 +137,14 @@ function answer(s: NginxStreamRequest): void {
   function goOn(): void {
     pauses = false;
     room = AT_ONCE;
-    if (!isShuttingDown('self')) {
+    if (mayGoOn()) {
       due.splice(0, AT_ONCE).forEach(send);
-      move();
+      moving.move();
     }
+  }
+
+  function mayGoOn(): boolean {
+    return !isShuttingDown('self');
   }
 }
 
