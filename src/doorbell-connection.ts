@@ -26,7 +26,7 @@ const EARLY = 25;
  * worker serves (FRESH in subscriber.ts).
  */
 const SETTLED = POLL - EARLY;
-/** nginx repeats each question every five seconds: so many are read only once. */
+/** nginx repeats each question every five seconds: so many are read only once. More there are only where many subscribers follow several channels. */
 const KNOWN = 2000;
 const FLUSH = { flush: true };
 

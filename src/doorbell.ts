@@ -21,6 +21,8 @@ const AT_ONCE = 100;
 const PAUSE = 1;
 /** The worker has read meanwhile: no timer is needed, whose memory would be kept for as long as the session lasts. */
 const AGES = 100;
+/** nginx ends the session with this datagram: `proxy_requests` in doorbell-server.conf. */
+const LAST = 100000;
 const FLUSH = { flush: true };
 
 interface Question {
@@ -38,9 +40,10 @@ function answer(s: NginxStreamRequest): void {
   /** To be answered. */
   const due: Question[] = [];
   let room = AT_ONCE;
-  let pauses = false;
+  let pause: ReturnType<typeof setTimeout> | undefined;
   let refilled = 0;
   let greetings = 0;
+  let received = 0;
   const socket = String(s.variables.remote_port);
   const bells = createBells<Question>({
     keep: ({ name, answer }) => keepWait(socket, { name, id: idOf(answer) }),
@@ -65,7 +68,24 @@ function answer(s: NginxStreamRequest): void {
     mayGoOn,
   });
   s.on('upstream', (data) => {
-    const message = data as Buffer;
+    received++;
+    if (received === 1) {
+      // A session before may have ended with its last datagram.
+      takeOver();
+    }
+    hear(data as Buffer);
+    if (received >= LAST) {
+      end();
+    }
+  });
+  s.on('downstream', (data) => {
+    const ring = readPassedRing(data as Buffer);
+    if (ring) {
+      bells.ring(ring.bell, ring.number);
+    }
+  });
+
+  function hear(message: Buffer): void {
     const question = parseQuestion(message);
     if (!question) {
       return;
@@ -82,13 +102,7 @@ function answer(s: NginxStreamRequest): void {
       // Answers go first.
       moving.move();
     }
-  });
-  s.on('downstream', (data) => {
-    const ring = readPassedRing(data as Buffer);
-    if (ring) {
-      bells.ring(ring.bell, ring.number);
-    }
-  });
+  }
 
   function greet(name: string, answer: Buffer): void {
     keepSocket(name, socket);
@@ -98,9 +112,22 @@ function answer(s: NginxStreamRequest): void {
     if (greetings < 2) {
       // What is held over TCP may have been held by another worker, which crashed, and the connection with it: then it is known again by the next time.
       greetings++;
-      for (const { name, id } of waitsOf(socket)) {
-        bells.hold(name, { name, answer: notFoundFor({ name, id }) });
-      }
+      takeOver();
+    }
+  }
+
+  function takeOver(): void {
+    for (const { name, id } of waitsOf(socket)) {
+      bells.hold(name, { name, answer: notFoundFor({ name, id }) });
+    }
+  }
+
+  /** What is not answered or moved yet is left to the next session. nginx would log an error about one that ends before its timers. */
+  function end(): void {
+    moving.end();
+    if (pause !== undefined) {
+      clearTimeout(pause);
+      pause = undefined;
     }
   }
 
@@ -123,23 +150,31 @@ function answer(s: NginxStreamRequest): void {
   /** nginx hands over all rings that have come in one go. */
   function count(): void {
     const now = Date.now();
-    if (!pauses && now - refilled > AGES) {
+    if (!pause && now - refilled > AGES) {
       refilled = now;
       room = AT_ONCE;
     }
     room--;
-    if (room <= AT_ONCE / 2 && !pauses) {
-      pauses = true;
-      setTimeout(goOn, PAUSE);
+    if (room <= AT_ONCE / 2) {
+      goOnLater();
+    }
+  }
+
+  function goOnLater(): void {
+    if (received < LAST) {
+      pause ??= setTimeout(goOn, PAUSE);
     }
   }
 
   function goOn(): void {
-    pauses = false;
+    pause = undefined;
     room = AT_ONCE;
     if (mayGoOn()) {
       due.splice(0, AT_ONCE).forEach(send);
       moving.move();
+      if (due.length > 0) {
+        goOnLater();
+      }
     }
   }
 

@@ -13,7 +13,7 @@ import {
   startingId,
 } from './channel/read.ts';
 import { MAX_BELLS, markBells, pollDelay, waitForBells } from './channel/wait.ts';
-import { isLeaving, lastServed, renewWorker } from './channel/worker.ts';
+import { isLeaving, LATE, lastServed, renewWorker } from './channel/worker.ts';
 import { counts, log, requireZones } from './channel/zones.ts';
 import { guarded, refuse } from './nginx/answer.ts';
 import { negotiate } from './nginx/negotiate.ts';
@@ -93,7 +93,7 @@ function follow(
   const response = openResponse(r, beat);
   /** The njs engine looks up what is global each time. */
   const after = setTimeout;
-  const hasDoorbell = !!process.env.NJS_SSE_DOORBELL && reader.cursors.length <= MAX_BELLS;
+  let hasDoorbell = !!process.env.NJS_SSE_DOORBELL && reader.cursors.length <= MAX_BELLS;
   // Those who came together, as after a restart, should not leave together.
   const jitter = 1 - reader.spread / 4;
   const budget = largest * jitter;
@@ -171,10 +171,18 @@ function follow(
       }
       const mayWait = hasDoorbell && !isWoken && !isBusy;
       if (!isWoken && (mayWait || now - lookedForLeaving >= LOOK_FOR_LEAVING)) {
-        findOutIfLeaving(now, !mayWait ? Infinity : wasBusy || reader.peers > CROWDED ? 1 : FRESH);
+        findOutIfLeaving(now, !mayWait ? LATE : wasBusy || reader.peers > CROWDED ? 1 : FRESH);
       }
       // To wait anew takes as long as to send: first all others who were woken.
-      const mark = mayWait && !leaving ? markBells(reader) : '';
+      let mark = '';
+      if (mayWait && !leaving) {
+        try {
+          mark = markBells(reader);
+        } catch {
+          // The zone is full: it takes no mark.
+          hasDoorbell = false;
+        }
+      }
       const text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader);
       grown += A_LOOK;
       if (text !== '') {
@@ -245,7 +253,7 @@ function follow(
     }
     const now = Date.now();
     grown += A_SEND;
-    findOutIfLeaving(now, Infinity);
+    findOutIfLeaving(now, LATE);
     keepReader(reader, now);
     if (isWaiting && (leaving || now > end || grown > budget || isUnsettled(reader))) {
       look();

@@ -12,7 +12,7 @@ export interface Lease {
   epoch: string;
   /** 0 for none. */
   window: number;
-  /** How many there were in the window when it was taken, this one included: those who come one after the other are neighbors. */
+  /** How many there were in the window when it was taken, beside this one: those who come one after the other are neighbors. */
   rank: number;
 }
 
@@ -23,7 +23,7 @@ export function renewLease(lease: Lease, now: number): void {
     returnLease(lease);
     const rank = counts.incr(key(lease.epoch, window), 1, 0, KEEP);
     // Negative where more were forgotten than are there.
-    lease.rank = rank > 0 ? rank : 0;
+    lease.rank = rank > 0 ? rank - 1 : 0;
     lease.window = window;
   }
 }

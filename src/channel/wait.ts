@@ -24,7 +24,7 @@ export function pollDelay(poll: number, idle: number): number {
 
 /** The end of what was waited for last, which is the same as long as the crowds are. */
 let crowd = 0;
-let end = '.wait.sse/';
+let end = '.wait0.sse/';
 
 /**
  * Marks the bells of all channels. Read after that; if there is nothing, wait with `waitForBells`.
@@ -37,14 +37,11 @@ export function markBells(reader: Reader): string {
       ? reader.cursors.map((cursor) => markBell(cursor.epoch)).join('.')
       : markBell(first.epoch);
   reader.peers = countLeases(first.epoch, first.window);
-  const crowds = reader.peers / CROWD;
   // Neighbors in the order of their coming are neighbors in memory: to wake them one after the other is faster.
-  const part = (first.rank / (reader.peers || 1)) % 1;
-  const share = part * (crowds < MAX_CROWDS ? crowds : MAX_CROWDS);
-  const mine = share - (share % 1);
+  const mine = ((first.rank - (first.rank % CROWD)) / CROWD) % MAX_CROWDS;
   if (mine !== crowd) {
     crowd = mine;
-    end = '.wait' + (crowd || '') + '.sse/';
+    end = '.wait' + crowd + '.sse/';
   }
   return 'http://' + bells + end;
 }

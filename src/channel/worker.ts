@@ -5,7 +5,7 @@ import { counts } from './zones.ts';
  * Nothing tells a request that its worker is shutting down, but a js_periodic runs only before that. So one says every
  * second that its worker serves, and a worker that has not said so for longer is about to leave.
  */
-const LATE = 2500;
+export const LATE = 2500;
 const KEEP = 600000;
 
 const key = 'worker.' + process.pid;
@@ -23,7 +23,7 @@ export function lastServed(): number {
 /**
  * False for a worker that has never said so, too.
  * @param fresh in milliseconds: if the worker has not said for so long that it serves, look at the title of the process, and say
- * for all others in this worker what it tells.
+ * for all others in this worker what it tells. At most `LATE`: a clock may jump.
  */
 export function isLeaving(now: number, fresh: number): boolean {
   let last = lastServed();

@@ -9,6 +9,8 @@ export interface Moving<Question> {
   move(): void;
   /** For many more than an event wakes, which need no opportunity then: the memory of a timer is kept for as long as the session lasts. */
   moveLater(): void;
+  /** No timer is left. */
+  end(): void;
 }
 
 export interface Moves<Question> {
@@ -22,7 +24,7 @@ export interface Moves<Question> {
   mayGoOn(): boolean;
 }
 
-/** So many within `PERIOD`: all 1024 bells, asked at once, spread over four of the five seconds until they are repeated. */
+/** So many within `PERIOD`: what subscribers of one channel each ask, 1024 bells at the most, at once, spreads over four of the five seconds until it is repeated. */
 const MOVES = 25;
 /** In milliseconds. */
 const PERIOD = 100;
@@ -40,10 +42,10 @@ export function createMoving<Question extends { name: string }>({
   const questions = new Map<string, Question>();
   let left = MOVES;
   let since = 0;
-  let later = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let sweepAt = SWEEP;
 
-  return { add, delete: forget, move, moveLater };
+  return { add, delete: forget, move, moveLater, end };
 
   function add(question: Question): void {
     if (questions.size >= sweepAt) {
@@ -84,16 +86,22 @@ export function createMoving<Question extends { name: string }>({
   }
 
   function moveLater(): void {
-    if (questions.size > MANY && !later) {
-      later = true;
-      setTimeout(moveOn, PERIOD);
+    if (questions.size > MANY) {
+      timer ??= setTimeout(moveOn, PERIOD);
     }
   }
 
   function moveOn(): void {
-    later = false;
+    timer = undefined;
     if (mayGoOn()) {
       move();
+    }
+  }
+
+  function end(): void {
+    if (timer !== undefined) {
+      clearTimeout(timer);
+      timer = undefined;
     }
   }
 }

@@ -87,16 +87,26 @@ export function newContainer(): GenericContainer {
 }
 
 /** Debian's stream is a module itself; a pattern that matches no file is no error. */
-const DOORBELL = `
+const STREAM = `
 include /usr/share/nginx/modules-available/mod-stream.con[f];
-load_module modules/ngx_stream_js_module.so;
-include sse/doorbell.conf;`;
+load_module modules/ngx_stream_js_module.so;`;
+/** Under njs as it comes, under qjs in a stream block of the user's own. */
+const DOORBELL = {
+  njs: `${STREAM}
+include sse/doorbell.conf;`,
+  qjs: `${STREAM}
+env NJS_SSE_DOORBELL=1;
+stream {
+    js_engine qjs;
+    include sse/doorbell-server.conf;
+}`,
+};
 
 function configuration(options: Options): string {
   const { engine = 'qjs', http = '', server = '', workers = 2, doorbell = false } = options;
   return `
 load_module modules/ngx_http_js_module.so;
-${doorbell ? DOORBELL : ''}
+${doorbell ? DOORBELL[engine] : ''}
 worker_processes ${workers};
 pid /tmp/nginx.pid;
 error_log /tmp/error.log info;

@@ -83,7 +83,7 @@ describe('questions', () => {
     const { ask, hear, sent } = session();
     vi.advanceTimersByTime(5000);
     ask('0-0.5.hello.sse', 9);
-    expect(sent.splice(0)).toEqual(['9 0-0.5.hello.sse truncated', '2 2-0.wait.sse']);
+    expect(sent.splice(0)).toEqual(['2 2-0.wait.sse', '9 0-0.5.hello.sse truncated']);
     hear('1-1');
     hear('4-1');
     expect(sent.splice(0)).toEqual(['1 1-0.wait.sse']);

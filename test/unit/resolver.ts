@@ -37,8 +37,9 @@ export function session(port = 40000) {
     },
   } as unknown as NginxStreamRequest);
   const ask = (name: string, id = 1) => listeners.upstream!(query(name, id));
-  const hear = (ring: string) => listeners.downstream!(Buffer.from(ring.padEnd(33)));
-  return { ask, hear, sent };
+  const hear = (ring: string) => listeners.downstream!(Buffer.from(ring.padEnd(271)));
+  const receive = (data: Buffer) => listeners.upstream!(data);
+  return { ask, hear, receive, sent };
 }
 
 type Listeners = Record<string, (data: Buffer, flags: { last?: boolean }) => void>;

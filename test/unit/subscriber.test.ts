@@ -183,3 +183,24 @@ test('one that comes between reading and waiting anew is sent', async () => {
   await vi.advanceTimersByTimeAsync(2000);
   expect(waits).toHaveLength(1);
 });
+
+test('where the doorbell has no room for a mark a stream goes on without it', async () => {
+  const set = counts.set;
+  counts.set = (key, value) => {
+    if (key.startsWith('mark.')) {
+      throw new Error('failed to set value in shared dict');
+    }
+    set.call(counts, key, value);
+  };
+  const received = subscribe('one');
+  const looks = vi.spyOn(counts, 'get');
+  await vi.advanceTimersByTimeAsync(10000);
+  expect(looks.mock.calls.length).toBeLessThan(200);
+  looks.mockRestore();
+  counts.set = set;
+  expect(waits).toHaveLength(0);
+  publish('one', '1');
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(received()).toEqual(['data: 1']);
+  expect(ended).toBe(0);
+});
