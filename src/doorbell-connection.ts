@@ -122,11 +122,11 @@ function answer(s: NginxStreamRequest): void {
   /** @param isLate whether it was asked a while ago, and may have been answered since. */
   function hold(socket: string, asked: Asked, id: number, isLate: boolean): void {
     const isDue = asked.bells!.some(isOver);
+    const name = asked.name;
+    asked.key = asked.key || keyOf(socket, name);
     if (!isDue && renewWait(asked.key, id)) {
       return;
     }
-    const name = asked.name;
-    asked.key = keyOf(socket, name);
     const taken = isDue ? takeWait(socket, name) : undefined;
     if (taken !== undefined) {
       answers.push(notFoundOverTcp({ name, id: taken }));

@@ -8,6 +8,8 @@ import type { Wait } from './dns.ts';
 const waits = ngx.shared.sse_waits as NgxSharedDict<number>;
 
 const MANY = 1000000;
+/** The zone's timeout, in milliseconds. */
+const KEEP = 7000;
 /** By such a name a resolver is introduced (channel/pass.ts). */
 export const HELLO = '.hello.sse';
 /**
@@ -26,13 +28,12 @@ export function keepWait(socket: string, { name, id }: Wait): void {
   waits.set(keyOf(socket, name), id);
 }
 
-/** What most repetitions need: if it is kept under this id it stays so, and nothing else is to be known. Returns whether it is. */
+/**
+ * What most repetitions need: if it is kept under this id it stays so, and nothing else is to be known. Returns whether it is. In one
+ * step: another worker may answer it at this moment, and then it is not to be kept.
+ */
 export function renewWait(key: string, id: number): boolean {
-  if (waits.get(key) !== id) {
-    return false;
-  }
-  waits.set(key, id);
-  return true;
+  return waits.incr(key, 0, -1, KEEP) === id;
 }
 
 export function isKept(socket: string, name: string): boolean {
