@@ -1,5 +1,3 @@
-import { LENGTH } from './dns.ts';
-
 /** The numbers of the bells that rang in the last fifteen seconds: for as long as who has not heard of it may ask. */
 const numbers = ngx.shared.sse_bells as NgxSharedDict<number>;
 
@@ -9,6 +7,8 @@ export interface Ring {
 }
 
 const SUFFIX = '.ring.sse';
+/** All rings that go on are as long as the longest: two numbers of sixteen digits. */
+const PASSED_LENGTH = 33;
 
 /**
  * Returns undefined for a name that is no ring's. Without a pattern: it is slow where nothing has happened for a while, and on
@@ -47,7 +47,7 @@ export function setNumber(ring: Ring): void {
 
 /** A ring as the sessions hear of it. */
 export function passedRing(ring: Ring): string {
-  return (ring.bell + '-' + ring.number).padEnd(LENGTH);
+  return (ring.bell + '-' + ring.number).padEnd(PASSED_LENGTH);
 }
 
 /** Undefined for what no ring's server has sent. */

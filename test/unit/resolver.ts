@@ -37,7 +37,7 @@ export function session(port = 40000) {
     },
   } as unknown as NginxStreamRequest);
   const ask = (name: string, id = 1) => listeners.upstream!(query(name, id));
-  const hear = (ring: string) => listeners.downstream!(Buffer.from(ring.padEnd(271)));
+  const hear = (ring: string) => listeners.downstream!(Buffer.from(ring.padEnd(33)));
   const receive = (data: Buffer) => listeners.upstream!(data);
   return { ask, hear, receive, sent };
 }
