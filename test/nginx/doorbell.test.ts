@@ -11,6 +11,8 @@ const NO_POLLING = `location /quiet/ {
   set $sse_heartbeat 10m;
   include sse/subscriber.conf;
 }`;
+/** Which rings for nobody: the bell may be that of a channel here, whose subscribers would be woken again and again until its own number is higher. */
+const NO_RING = '1-0.ring.sse';
 /** Events that follow each other faster are polled for. */
 const BUSY = 500;
 
@@ -138,10 +140,10 @@ describe.each(engines)('doorbell (%s)', (engine) => {
         .join('');
     const ask = (port: number, text: string, type = '0001') =>
       query(port, `${header}${name(text)}00${type}0001`);
-    expect([await ask(8130, '1-1.ring.sse'), await ask(8131, '1-1.ring.sse')]).toEqual(['1', '1']);
+    expect([await ask(8130, NO_RING), await ask(8131, NO_RING)]).toEqual(['1', '1']);
     const ignored = [8130, 8131].flatMap((port) => [
       ...['example.com', '1-1.ring.example', 'x.ring.sse', '1-1.wait.sse'].map((text) => ask(port, text)),
-      ask(port, '1-1.ring.sse', '001c'),
+      ask(port, NO_RING, '001c'),
       query(port, '00'),
       query(port, 'ff'.repeat(600)),
       query(port, `${header}3f`),
@@ -150,7 +152,7 @@ describe.each(engines)('doorbell (%s)', (engine) => {
   });
 
   test('answers each ring, however many come, and starts over after a thousand', async () => {
-    const ring = `${'0001010000010000'.padEnd(24, '0')}03372d310472696e67037373650000010001`;
+    const ring = `${'0001010000010000'.padEnd(24, '0')}03372d300472696e67037373650000010001`;
     const received = await nginx.sh(`bash -c '
       exec 3<>/dev/udp/127.0.0.1/8131
       for portion in {1..15}; do
