@@ -47,7 +47,7 @@ function figuresTable(report: Report): string {
       const ratios = systems
         .filter(({ isNjs }) => isNjs)
         .map(({ name, key }) => [key, median(figure, loadsOf(report, scenario.name, name))] as const)
-        .filter(([, value]) => value !== undefined && reference)
+        .filter(([, value]) => value !== undefined && reference !== undefined && reference > 0)
         .map(([key, value]) => `${key} ${ratio(value!, reference!)}`);
       return [
         `${scenario.name}: ${figure.name} ${ARROWS[figure.better]}`,
