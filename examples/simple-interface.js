@@ -21,10 +21,15 @@ async function simpleInterface(r) {
   }
 
   // message processing loop
-  for await (const event of sse.events()) {
-    say('SSE id:', event.id);
-    say('SSE event-type:', event.type);
-    say('SSE data:', event.data);
+  try {
+    for await (const event of sse.events()) {
+      say('SSE id:', event.id);
+      say('SSE event-type:', event.type);
+      say('SSE data:', event.data);
+    }
+  } catch {
+    // nothing can be sent: the client has left
+    return sse.close();
   }
 
   // why did we exit the message processing loop?

@@ -11,12 +11,16 @@ const IMAGE = 'njs-sse';
 
 await main(async () => {
   const port = process.env.PORT || '8080';
+  if (!/^[1-9][0-9]{0,4}$/.test(port) || Number(port) > 65535) {
+    throw new Missing(`PORT is "${port}": give a number from 1 to 65535, as in "PORT=8081 npm start"`);
+  }
 
   say('compiling src/ for njs');
   await buildAll();
   const engine = await findEngine();
   const image = buildImage(engine, IMAGE);
 
+  // A demo that runs already is replaced by this one.
   removeContainers(engine);
   if (!(await isFree(Number(port)))) {
     throw new Missing(`port ${port} is taken: choose another, as in "PORT=8081 npm start"`);

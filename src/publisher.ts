@@ -1,5 +1,5 @@
 import { type Appended, append } from './channel/append.ts';
-import { channelState, deleteChannel, findChannel, idAt, lastPlace } from './channel/channel.ts';
+import { channelState, deleteChannel, findChannel, lastPlace } from './channel/channel.ts';
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
 import { passRingsOn } from './channel/ring.ts';
 import { countSubscribers } from './channel/subscribers.ts';
@@ -50,8 +50,7 @@ function showOrDelete(r: NginxHTTPRequest, channel: string): void {
     refuse(r, 404, `there is no channel "${channel}": the first POST or subscriber creates it`);
     return;
   }
-  const last = lastPlace(epoch) || 0;
-  const state = channelState(channel, epoch, countSubscribers(epoch), last, idAt(epoch, last));
+  const state = channelState(channel, epoch, countSubscribers(epoch), lastPlace(epoch) || 0);
   if (r.method === 'DELETE') {
     deleteChannel(epoch);
   }

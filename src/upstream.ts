@@ -32,6 +32,10 @@ async function follow(session: NginxPeriodicSession): Promise<void> {
     return;
   }
   const name = session.variables.server_name as string;
+  if (!name) {
+    ngx.log(ngx.ERR, 'sse: upstream: put "server_name <channel>;" next to its "include sse/inner.conf;"');
+    return;
+  }
   const inner = session.variables.sse_inner as string;
   const number = takeOver(name);
   let failures = 0;

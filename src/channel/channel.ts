@@ -117,17 +117,27 @@ export function deleteChannel(epoch: string): void {
   ringBell(Number.parseInt(epoch, 36));
 }
 
-/** @param id of the newest event, and `last`, its place: 0 if there is none. */
+/**
+ * @param last the newest place; 0 if there is none.
+ * @param known the id of the event there, if it is known.
+ */
 export function channelState(
   channel: string,
   epoch: string,
   subscribers: number,
   last: number,
-  id: string | null,
+  known?: string,
 ): ChannelState {
   const oldest = last > 0 ? oldestUnexpired(epoch, firstPlace(epoch), last) : 1;
+  let newest = last;
+  let id = known || idAt(epoch, newest);
+  // The last places may have been taken for events that then found no room.
+  while (id === null && newest > oldest) {
+    newest--;
+    id = idAt(epoch, newest);
+  }
   // Meanwhile other publishers may have trimmed more than that.
-  return { channel, id, subscribers, events: oldest > last ? 0 : last + 1 - oldest };
+  return { channel, id, subscribers, events: id === null || oldest > newest ? 0 : newest + 1 - oldest };
 }
 
 /** The id of the event at a place; null if it is gone. */

@@ -36,4 +36,4 @@ function lastSegment(path: string): string {
 }
 
 export const BAD_CHANNELS =
-  'end the path with a channel, or several (a,b), of 1 to 128 characters without white space';
+  'end the path with a channel, or up to 64 (a,b), of 1 to 128 characters without white space';

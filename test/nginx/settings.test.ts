@@ -94,6 +94,9 @@ describe('shared memory', () => {
     expect(partly.status).toBe(507);
     const small = partly.json.published!;
     await stream.untilEvents(accepted + small);
+    // What found no room is not the newest event.
+    const state = await send(nginx, '/publish/full');
+    expect(state.json).toMatchObject({ id: stream.events.at(-1)!.id, events: accepted + small });
 
     expect((await post('/short/full', 'the log is trimmed to 5, and this goes in')).status).toBe(201);
     await stream.untilEvents(accepted + small + 1);

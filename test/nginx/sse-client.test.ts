@@ -146,6 +146,17 @@ describe('the client for handlers', () => {
     });
   });
 
+  test('the synopsis ends where its client has left, and that is no error', async () => {
+    const before = server.connections.length;
+    const stream = await open(nginx, '/simpleinterface');
+    const { response } = await connectionAt(before);
+    stream.leave();
+    // nginx sees that one has left when it reads its end, or writes to it.
+    const timer = setInterval(() => response.write('data: x\n\n'), 20);
+    await new Promise((resolve) => response.once('close', resolve));
+    clearInterval(timer);
+  });
+
   test('follows the standard where lua-resty-sse does not', async () => {
     const { stream, response } = await start('events');
     for (const byte of Buffer.from(
@@ -394,7 +405,7 @@ test('without its server, the client says what is missing', async () => {
     server:
       'js_import handlers from /etc/nginx/handlers.js; location = /connect { js_content handlers.connect; }',
     files: { '/etc/nginx/handlers.js': HANDLERS },
-    http: 'server { include sse/inner.conf; location / { proxy_pass http://127.0.0.1:1; include sse/upstream.conf; } }',
+    http: 'server { include sse/inner.conf; server_name other; location / { proxy_pass http://127.0.0.1:1; include sse/upstream.conf; } }',
   });
   const stream = await open(nginx, '/connect?url=http://127.0.0.1:1/');
   await stream.until(({ ended }) => ended);

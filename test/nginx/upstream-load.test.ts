@@ -101,6 +101,20 @@ test('with state= it goes on after a restart where it was', async () => {
   await nginx.stop(/Connection refused/, /prematurely closed connection/, /sse: upstream of "/);
 });
 
+test('without a name it says what is missing, once', async () => {
+  const upstream = await startSseServer();
+  const nginx = await startNginx({ http: follows(upstream).replace(/server_name .*/, '') });
+  const line = 'sse: upstream: put "server_name <channel>;" next to its "include sse/inner.conf;"';
+  const log = await eventually(
+    () => nginx.log(),
+    (text) => text.includes(line),
+  );
+  expect(log.split(line)).toHaveLength(2);
+  expect(upstream.connections).toHaveLength(0);
+  await upstream.close();
+  await nginx.stop(new RegExp(line));
+});
+
 test('without its zone it says what is missing, once, and everything else works', async () => {
   const upstream = await startSseServer();
   upstream.answer = startStream;
