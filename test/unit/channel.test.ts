@@ -57,9 +57,9 @@ describe('append', () => {
       append('a', { data: String(i) }, LIMITS);
     }
     append('a', { data: 'x' }, { history: 5, ttl: 60000 });
-    expect(channelState('a', findChannel('a')!, 0, 51, null).events).toBe(5);
+    expect(channelState('a', findChannel('a')!, 0, 51).events).toBe(5);
     expect(log.entries.size).toBe(5);
-    expect(channelState('a', findChannel('a')!, 0, 40, null).events).toBe(0);
+    expect(channelState('a', findChannel('a')!, 0, 40).events).toBe(0);
   });
 });
 
