@@ -194,6 +194,30 @@ describe.each(engines)('doorbell (%s)', (engine) => {
   });
 });
 
+test('heals when rings are lost', { timeout: BEFORE_IT_LOOKS }, async () => {
+  const configuration = readFileSync('dist/sse/doorbell-server.conf', 'utf8');
+  const nginx = await startNginx({
+    doorbell: true,
+    server: `${PUBLISH_AND_SUBSCRIBE} ${NO_POLLING}`,
+    files: {
+      // There is nobody.
+      '/etc/nginx/sse/doorbell-server.conf': configuration.replace(
+        'proxy_pass 224.0.0.1:8133',
+        'proxy_pass 224.0.0.1:8134',
+      ),
+    },
+  });
+  const streams = await Promise.all(['a', 'b', 'c'].map((channel) => open(nginx, `/quiet/${channel}`)));
+  for (const channel of ['a', 'b', 'c']) {
+    await publish(nginx, channel, 'x');
+  }
+  await Promise.all(streams.map((stream) => stream.untilEvents(1)));
+  for (const { leave } of streams) {
+    leave();
+  }
+  await nginx.stop();
+});
+
 test('a resolver whose connection has ended connects again, and nobody is lost', {
   timeout: 60000,
 }, async () => {
