@@ -1,18 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { eventually, open, publish } from './client.ts';
-import { startNginx } from './nginx.ts';
+import { changed, startNginx } from './nginx.ts';
 
 const CHANNELS = 120;
 /** In place of the hundred thousand datagrams after which nginx ends a session. */
 const LAST = 100;
-
-/** A file of what is built, with another number. */
-function withLast(file: string, before: string, after: string): Record<string, string> {
-  const text = readFileSync(`dist/sse/${file}`, 'utf8');
-  expect(text.split(before)).toHaveLength(2);
-  return { [`/etc/nginx/sse/${file}`]: text.replace(before, after) };
-}
 
 test('a session of the doorbell ends after many datagrams, and the next one wakes whom it would have', {
   timeout: 60000,
@@ -23,8 +15,8 @@ test('a session of the doorbell ends after many datagrams, and the next one wake
       location /publish/ { allow all; include sse/publisher.conf; }
       location /events/ { set $sse_poll 10m; set $sse_heartbeat 10m; include sse/subscriber.conf; }`,
     files: {
-      ...withLast('doorbell-server.conf', 'proxy_requests 100000;', `proxy_requests ${LAST};`),
-      ...withLast('doorbell.js', 'LAST=1e5', `LAST=${LAST}`),
+      ...changed('doorbell-server.conf', 'proxy_requests 100000;', `proxy_requests ${LAST};`),
+      ...changed('doorbell.js', 'LAST=1e5', `LAST=${LAST}`),
     },
   });
   const ended = async () =>

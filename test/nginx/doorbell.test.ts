@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, open, publish, type Stream, send, sendAndReset } from './client.ts';
-import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { changed, engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { type SseServer, startSseServer } from './sse-server.ts';
 
 /** Who polls so rarely receives nothing unless the doorbell rings, until it looks by itself after 45 s. */
@@ -195,17 +194,11 @@ describe.each(engines)('doorbell (%s)', (engine) => {
 });
 
 test('heals when rings are lost', { timeout: BEFORE_IT_LOOKS }, async () => {
-  const configuration = readFileSync('dist/sse/doorbell-server.conf', 'utf8');
   const nginx = await startNginx({
     doorbell: true,
     server: `${PUBLISH_AND_SUBSCRIBE} ${NO_POLLING}`,
-    files: {
-      // There is nobody.
-      '/etc/nginx/sse/doorbell-server.conf': configuration.replace(
-        'proxy_pass 224.0.0.1:8133',
-        'proxy_pass 224.0.0.1:8134',
-      ),
-    },
+    // There is nobody.
+    files: changed('doorbell-server.conf', 'proxy_pass 224.0.0.1:8133', 'proxy_pass 224.0.0.1:8134'),
   });
   const streams = await Promise.all(['a', 'b', 'c'].map((channel) => open(nginx, `/quiet/${channel}`)));
   for (const channel of ['a', 'b', 'c']) {
@@ -221,17 +214,11 @@ test('heals when rings are lost', { timeout: BEFORE_IT_LOOKS }, async () => {
 test('a resolver whose connection has ended connects again, and nobody is lost', {
   timeout: 60000,
 }, async () => {
-  const configuration = readFileSync('dist/sse/doorbell-server.conf', 'utf8');
   const nginx = await startNginx({
     doorbell: true,
     workers: 1,
     server: `location /publish/ { include sse/publisher.conf; } ${NO_POLLING}`,
-    files: {
-      '/etc/nginx/sse/doorbell-server.conf': configuration.replace(
-        'preread_timeout 10m',
-        'preread_timeout 5s',
-      ),
-    },
+    files: changed('doorbell-server.conf', 'preread_timeout 10m', 'preread_timeout 5s'),
   });
   const channels = Array.from({ length: 20 }, (_, i) => `renewed-${i}`);
   const streams = await Promise.all(channels.map((channel) => open(nginx, `/quiet/${channel}`)));

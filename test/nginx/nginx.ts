@@ -1,4 +1,5 @@
 /** A real nginx in a container of the image under test, with a configuration of the test's own. */
+import { readFileSync } from 'node:fs';
 import { GenericContainer, type StartedNetwork, type StartedTestContainer, Wait } from 'testcontainers';
 
 const PORT = 8080;
@@ -51,6 +52,15 @@ location /events/ {
 
 /** The two locations of nearly every test. */
 export const PUBLISH_AND_SUBSCRIBE = PUBLISHER + SUBSCRIBER;
+
+/** A file of dist/sse/ with one thing changed, for `files`. */
+export function changed(file: string, before: string, after: string): Record<string, string> {
+  const parts = readFileSync(`dist/sse/${file}`, 'utf8').split(before);
+  if (parts.length !== 2) {
+    throw new Error(`"${before}" is ${parts.length - 1} times in ${file}`);
+  }
+  return { [`/etc/nginx/sse/${file}`]: parts.join(after) };
+}
 
 export async function startNginx(options: Options = {}): Promise<Nginx> {
   const files = { '/etc/nginx/nginx.conf': configuration(options), ...options.files };
