@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { open, type Stream, send } from './client.ts';
-import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { eventually, open, type Stream, send, subscribers } from './client.ts';
+import { changed, engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
 const PUBLISHERS = 10;
 const SUBSCRIBERS = 50;
@@ -71,6 +71,33 @@ describe.each(engines)('two workers (%s)', (engine) => {
     }
     return streams;
   }
+});
+
+test('the subscribers of a killed worker are uncounted, those of the other one stay', async () => {
+  const nginx = await startNginx({
+    server: `set $sse_heartbeat 1s; ${PUBLISH_AND_SUBSCRIBE}`,
+    // In place of 90 seconds, which begin anew with every other heartbeat.
+    files: {
+      ...changed('subscriber.js', '%9e4)/9e4', '%2e3)/2e3'),
+      ...changed('publisher.js', 'WINDOW=9e4', 'WINDOW=2e3'),
+    },
+  });
+  const streams: Stream[] = [];
+  const workerOf = ({ headers }: Stream) => headers['x-worker'];
+  while (new Set(streams.map(workerOf)).size < 2 || streams.length < 6) {
+    streams.push(await open(nginx, '/events/counted'));
+  }
+  expect(await subscribers(nginx, 'counted')).toBe(streams.length);
+  const left = streams.filter((stream) => workerOf(stream) !== workerOf(streams[0]!));
+  await nginx.sh(`kill -9 ${workerOf(streams[0]!)}`);
+  await eventually(
+    () => subscribers(nginx, 'counted'),
+    (count) => count === left.length,
+  );
+  for (const { leave } of left) {
+    leave();
+  }
+  await nginx.stop(/exited on signal 9/);
 });
 
 /** Subscribes, resuming as an EventSource does whenever the server ends the stream. */
