@@ -1,5 +1,5 @@
 import { type Appended, append } from './channel/append.ts';
-import { channelState, deleteChannel, findChannel, lastPlace } from './channel/channel.ts';
+import { channelState, deleteChannel, findChannel, lastPlace, removeEvents } from './channel/channel.ts';
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
 import { passRingsOn } from './channel/ring.ts';
 import { countSubscribers } from './channel/subscribers.ts';
@@ -51,10 +51,22 @@ function showOrDelete(r: NginxHTTPRequest, channel: string): void {
     return;
   }
   const state = channelState(channel, epoch, countSubscribers(epoch), lastPlace(epoch) || 0);
-  if (r.method === 'DELETE') {
-    deleteChannel(epoch);
+  if (r.method !== 'DELETE') {
+    answerJson(r, 200, state);
+    return;
   }
-  answerJson(r, 200, state);
+  const events = deleteChannel(epoch);
+  removeNext(events.first);
+
+  /** A long history is removed in portions, so that others get their turn. */
+  function removeNext(first: number): void {
+    const next = removeEvents(epoch!, first, events.last);
+    if (next > events.last) {
+      guarded(r, () => answerJson(r, 200, state));
+    } else {
+      setTimeout(() => removeNext(next), 0);
+    }
+  }
 }
 
 function post(r: NginxHTTPRequest, channel: string): void {

@@ -35,10 +35,16 @@ export interface EventStream extends EventStreamResponse {
  * @returns the stream; it is closed already where the request asked for none (HEAD, OPTIONS, ...).
  */
 function openStream(r: NginxHTTPRequest): EventStream {
-  let response: EventStreamResponse = { closed: true, write: () => false, backlog: () => 0, close: () => {} };
+  let response: EventStreamResponse = {
+    closed: true,
+    write: () => false,
+    backlog: () => 0,
+    close: () => {},
+    retry: 0,
+  };
   guarded(r, () => {
     if (negotiate(r)) {
-      response = openResponse(r, () => {});
+      response = openResponse(r, () => {}, Infinity, '');
     }
   });
   return Object.assign(response, {

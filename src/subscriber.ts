@@ -1,19 +1,11 @@
 import { logKey } from './channel/channel.ts';
-import type { Reader } from './channel/cursor.ts';
+import { hasExactId, type Reader, startEvent } from './channel/cursor.ts';
 import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
-import { passBells } from './channel/pass.ts';
-import {
-  closeReader,
-  isPlain,
-  isReplay,
-  isUnsettled,
-  keepReader,
-  openReader,
-  read,
-  startingId,
-} from './channel/read.ts';
-import { MAX_BELLS, markBells, pollDelay, waitForBells } from './channel/wait.ts';
-import { isLeaving, LATE, lastServed, renewWorker } from './channel/worker.ts';
+import { hasServers, passBells } from './channel/pass.ts';
+import { closeReader, isPlain, isReplay, isUnsettled, keepReader, openReader, read } from './channel/read.ts';
+import { isDoorbellMissing, setDoorbellMissing } from './channel/ring.ts';
+import { MAX_BELLS, markBells, pollDelay, releaseWait, waitForBells } from './channel/wait.ts';
+import { anyServed, isLeaving, LATE, lastServed, renewWorker } from './channel/worker.ts';
 import { counts, log, requireZones } from './channel/zones.ts';
 import { guarded, refuse } from './nginx/answer.ts';
 import { negotiate } from './nginx/negotiate.ts';
@@ -26,8 +18,13 @@ const A_WAIT = njs.engine === 'QuickJS' ? 3000 : 5200;
 /** Beside the text itself; a heartbeat with its timer takes about as much. */
 const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
 
-/** The client whose stream was ended by us should not wait for `$sse_retry`, nor come with all others at once. */
+/**
+ * The client whose stream was ended by us should not wait for `$sse_retry`, nor come with all others at once, in milliseconds. Unless
+ * no worker is left: then it should wait, and not as long as all others.
+ */
 const RESUME_WITHIN = 100;
+/** When a worker leaves, another has said by then that it serves, in milliseconds, if there is one. */
+const SUCCESSOR = 1500;
 /** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */
 const BUSY = 500;
 /** So many glances are enough before the next look. */
@@ -75,7 +72,8 @@ function subscribe(r: NginxHTTPRequest): void {
       refuse(r, 400, 'history is a number of events, or all');
     } else if (negotiate(r)) {
       const lastEventId = r.headersIn['Last-Event-ID'] || r.args.lastEventId;
-      follow(r, openReader(channels, lastEventId, history), poll, budget, lifetime, drain);
+      const reader = openReader(channels, lastEventId, history, Date.now());
+      follow(r, reader, poll, budget, lifetime, drain);
     }
   });
 }
@@ -90,22 +88,27 @@ function follow(
   drain: number,
 ): void {
   njs.on('exit', () => closeReader(reader));
-  const response = openResponse(r, beat);
-  /** The njs engine looks up what is global each time. */
-  const after = setTimeout;
-  let hasDoorbell = !!process.env.NJS_SSE_DOORBELL && reader.cursors.length <= MAX_BELLS;
   // Those who came together, as after a restart, should not leave together.
   const jitter = 1 - reader.spread / 4;
+  const age = lifetime * jitter;
+  const response = openResponse(r, beat, age, reader.starts ? startEvent(reader) : '');
+  /** The njs engine looks up what is global each time. */
+  const after = setTimeout;
+  let hasDoorbell =
+    !!process.env.NJS_SSE_DOORBELL && reader.cursors.length <= MAX_BELLS && !isDoorbellMissing();
   const budget = largest * jitter;
-  let end = Date.now() + lifetime * jitter;
+  let end = Date.now() + age;
   /** The first ones follow no other. */
   let lastEvent = Date.now() - BUSY;
-  let leaving = false;
+  /** Since when the worker is known to leave; 0 if it does not. */
+  let leaving = 0;
   let lookedForLeaving = 0;
   let grown = 0;
   let isBusy = false;
   let isLarge = false;
   let isWaiting = false;
+  /** What it waits for. */
+  let mark = '';
   let key = '';
   let place = 0;
   /** Of the event that comes next, where there is but one way to go on. */
@@ -115,9 +118,6 @@ function follow(
   let delay = 0;
   let glances = 0;
 
-  if (!reader.lastEventId) {
-    response.write('id: ' + startingId(reader) + '\n\n');
-  }
   look();
 
   /**
@@ -174,7 +174,7 @@ function follow(
         findOutIfLeaving(now, !mayWait ? LATE : wasBusy || reader.peers > CROWDED ? 1 : FRESH);
       }
       // To wait anew takes as long as to send: first all others who were woken.
-      let mark = '';
+      mark = '';
       if (mayWait && !leaving) {
         try {
           mark = markBells(reader);
@@ -183,7 +183,7 @@ function follow(
           hasDoorbell = false;
         }
       }
-      const text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader);
+      const text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader, now);
       grown += A_LOOK;
       if (text !== '') {
         response.write(text);
@@ -198,8 +198,7 @@ function follow(
       } else if (reader.ended) {
         response.close();
       } else if (grown + reader.searched > budget || now > end) {
-        response.write(`retry: ${Math.ceil(Math.random() * RESUME_WITHIN)}\n\n`);
-        response.close();
+        endForNow();
       } else {
         const cursor = reader.cursors[0]!;
         const plain = isPlain(reader);
@@ -243,19 +242,32 @@ function follow(
     }
   }
 
+  /** Ends the stream for its client to resume: soon, unless no worker is there that could serve it. */
+  function endForNow(): void {
+    const chance = Math.random();
+    const retry =
+      leaving > 0 && anyServed() <= leaving ? response.retry * (1 + chance) : RESUME_WITHIN * chance;
+    response.write((hasExactId(reader) ? '' : startEvent(reader)) + 'retry: ' + Math.ceil(retry) + '\n');
+    response.close();
+  }
+
   /** A wait may last three minutes: what cannot wait that long is looked after here. */
   function beat(): void {
     if (response.closed) {
       // A glance is not to find anything any more.
       key = '';
       closeReader(reader);
+      if (isWaiting) {
+        releaseWait(mark);
+      }
       return;
     }
     const now = Date.now();
     grown += A_SEND;
+    hasDoorbell = hasDoorbell && !isDoorbellMissing();
     findOutIfLeaving(now, LATE);
     keepReader(reader, now);
-    if (isWaiting && (leaving || now > end || grown > budget || isUnsettled(reader))) {
+    if (isWaiting && (!hasDoorbell || leaving || now > end || grown > budget || isUnsettled(reader))) {
       look();
     }
   }
@@ -264,10 +276,12 @@ function follow(
   function findOutIfLeaving(now: number, fresh: number): void {
     lookedForLeaving = now;
     if (!leaving && isLeaving(now, fresh)) {
-      leaving = true;
+      leaving = now;
       const since = lastServed();
       const latest = (since < 0 ? -since : since) + drain - LOOK_FOR_LEAVING;
-      end = Math.min(end, now + Math.max(0, latest - now) * Math.random());
+      const left = latest > now ? latest - now : 0;
+      const soonest = left < SUCCESSOR ? left : SUCCESSOR;
+      end = Math.min(end, now + soonest + (left - soonest) * Math.random());
     }
   }
 }
@@ -284,7 +298,18 @@ function serve(): void {
  * before its next run, because njs frees what a run has allocated when it ends.
  */
 function pass(): void {
-  if (counts && process.env.NJS_SSE_DOORBELL) {
+  if (!counts || !process.env.NJS_SSE_DOORBELL) {
+    return;
+  }
+  const isMissing = !hasServers();
+  if (setDoorbellMissing(isMissing)) {
+    ngx.log(
+      ngx.ERR,
+      'sse: NJS_SSE_DOORBELL is set but nothing listens on 127.0.0.1:8130 and :8131: ' +
+        'put "include sse/doorbell-server.conf;" into stream; until then subscribers poll',
+    );
+  }
+  if (!isMissing) {
     passBells(PASS_FOR);
   }
 }

@@ -1,8 +1,27 @@
 import { type ServerEvent, serializeFields } from '../event-stream/serialize.ts';
-import { counterTimeout, epochNumber, keepChannel, logKey, openChannel, takePlace } from './channel.ts';
+import {
+  counterTimeout,
+  epochNumber,
+  forgetId,
+  keepChannel,
+  lastPlace,
+  logKey,
+  noteId,
+  noteTtl,
+  openChannel,
+  REMOVE_AT_ONCE,
+  takePlace,
+} from './channel.ts';
 import type { Position } from './position.ts';
 import { ringBell } from './ring.ts';
-import { counts, log } from './zones.ts';
+import { counts, log, zoneFullError } from './zones.ts';
+
+/** What stays free of the log, in bytes, or a sixteenth of a small one. */
+const RESERVE = 65536;
+/** What an event takes beside its fields, in bytes: its entry, its id, and the rest of a page. */
+const AROUND = 8192;
+/** Never read. */
+const EXPIRE = 'expire';
 
 /** Bounds of a channel's log. */
 export interface Limits {
@@ -34,15 +53,30 @@ export function append(channel: string, event: ServerEvent, limits: Limits): App
   for (;;) {
     const number = epochNumber(channel);
     const epoch = number === undefined ? '' : number.toString(36);
+    if (epoch !== '') {
+      makeRoom(epoch, fields, limits);
+      // First, so that the channel always outlives its counters: readers hear of its next life by them.
+      keepChannel(channel, number!, limits.ttl);
+    }
     const place = epoch === '' ? 0 : takePlace(epoch, limits.ttl);
     if (place > 0) {
       trim(epoch, place, limits);
+      noteTtl(epoch, limits.ttl);
       const key = logKey(epoch, place);
       const id = event.id || key;
-      if (fill(key, 'id: ' + id + '\n' + fields, limits.ttl)) {
-        const wakes = ringBell(number!);
-        keepChannel(channel, number!, limits.ttl);
-        return { id, epoch, place, wakes };
+      // Before the event can be read: a client that has received it may ask for its id.
+      const isFirst = !!event.id && noteId(epoch, id, place, limits.ttl);
+      let isFilled = false;
+      try {
+        isFilled = fill(key, 'id: ' + id + '\n' + fields, limits.ttl);
+      } finally {
+        if (isFirst && !isFilled) {
+          forgetId(epoch, id);
+        }
+      }
+      // A publisher that was held up for hours may have filled a place in a life that is over.
+      if (isFilled && epochNumber(channel) === number) {
+        return { id, epoch, place, wakes: ringBell(number!) };
       }
     } else {
       openChannel(channel, limits.ttl);
@@ -50,11 +84,41 @@ export function append(channel: string, event: ServerEvent, limits: Limits): App
   }
 }
 
+/**
+ * Refuses an event for which there is no room before it takes a place: readers would wait for it, and nginx would log each attempt
+ * as critical. What stays free in any case is for the empty entries by which readers close places.
+ * @throws for such an event.
+ */
+function makeRoom(epoch: string, fields: string, limits: Limits): void {
+  if (hasRoom(fields)) {
+    return;
+  }
+  // njs removes what has expired when something is added.
+  log.delete(EXPIRE);
+  log.add(EXPIRE, '', 1000);
+  if (!hasRoom(fields)) {
+    const last = lastPlace(epoch);
+    if (last !== undefined && last >= 0) {
+      trim(epoch, last + 1, limits);
+    }
+    if (!hasRoom(fields)) {
+      throw zoneFullError();
+    }
+  }
+}
+
+function hasRoom(fields: string): boolean {
+  const reserve = Math.min(RESERVE, log.capacity / 16);
+  const free = log.freeSpace() - reserve;
+  // A character has four bytes at the most; to count them takes longer.
+  return free > fields.length * 4 + AROUND || free > Buffer.byteLength(fields) + AROUND;
+}
+
 function fill(key: string, text: string, ttl: number): boolean {
   try {
     return log.add(key, text, ttl);
   } catch (error) {
-    // Spare the readers the wait, if there is room for that.
+    // Spare the readers the wait: others have taken the room meanwhile, but what is reserved may be left.
     try {
       log.add(key, '', ttl);
     } catch {}
@@ -70,7 +134,8 @@ function trim(epoch: string, place: number, limits: Limits): void {
   }
   const key = epoch + '.first';
   const timeout = counterTimeout(limits.ttl);
-  for (;;) {
+  // A history that was made shorter is trimmed in portions.
+  for (let i = 0; i < REMOVE_AT_ONCE; i++) {
     const first = counts.incr(key, 1, 1, timeout);
     if (first - 1 > upTo) {
       counts.incr(key, -1, 1, timeout); // the limit was raised

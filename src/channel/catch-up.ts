@@ -1,51 +1,92 @@
-import { FORGET_AFTER, firstPlace, idAt, idOf, logKey, oldestUnexpired } from './channel.ts';
-import { batchKey, type Cursor, enter, type Reader } from './cursor.ts';
-import { formatPositions, type Position, parsePositions } from './position.ts';
+import {
+  FORGET_AFTER,
+  firstPlace,
+  idAt,
+  lastPlace,
+  logKey,
+  oldestUnexpired,
+  placeOfId,
+  shortestTtl,
+} from './channel.ts';
+import { batchKey, type Cursor, enter, type Reader, settle, startEvent } from './cursor.ts';
+import { formatPositions, isAhead, type Position, parsePositions } from './position.ts';
 import { returnLease } from './subscribers.ts';
 import { batches, counts, log } from './zones.ts';
 
 /** How long a place may stay taken but not filled, in milliseconds, before readers go on without it. */
 const GRACE = 100;
-/**
- * How long a Last-Event-ID is looked for, in milliseconds: the client may come from another server that follows
- * the same upstream and was ahead of this one.
- */
+/** How long a Last-Event-ID is looked for that nothing tells about, in milliseconds. */
 const LOOK_FOR_ID = 1000;
+/** The same at an edge: the client may come from another one that follows the same origin and was ahead. */
+const LOOK_AT_EDGE = 10000;
+/** How many of the newest events are looked at to find out whether this is an edge. */
+const NEWEST = 8;
+/** How many publishers may be held up at the same time, about. */
+const PUBLISHERS = 16;
 /** What one call of `readAll` takes from a channel, in characters; the rest follows with the next. */
 const CHUNK = 65536;
 
 export interface CatchUp {
   /** Finds the place of the client's Last-Event-ID for a cursor that is at the newest place. */
-  resume(reader: Reader, cursor: Cursor): void;
+  resume(reader: Reader, cursor: Cursor, now: number): void;
+  /** Finds the oldest of so many events for a cursor that is at the newest place. */
+  startHistory(cursor: Cursor, history: number): void;
   /** What has come since the last call, in the wire format, and '' if nothing has. */
-  readAll(reader: Reader): string;
+  readAll(reader: Reader, now: number): string;
 }
 
-/** All that a reader of one channel does not need as long as it gets one event after the other. */
+/**
+ * All that a reader of one channel does not need as long as it gets one event after the other. It is the one place that decides
+ * what a client has missed: whenever a cursor moves on without an event that may have been there, `skipToOldest` tells of it.
+ */
 export function createCatchUp(): CatchUp {
-  return { resume, readAll };
+  return { resume, startHistory, readAll };
 
-  function resume(reader: Reader, cursor: Cursor): void {
+  function resume(reader: Reader, cursor: Cursor, now: number): void {
     const last = cursor.place;
-    const positions = parsePositions(reader.lastEventId!);
+    const id = reader.lastEventId!;
+    const positions = parsePositions(id);
     const own = positions.find((position) => position.epoch === cursor.epoch);
+    const place = own ? own.place : placeOfId(cursor.epoch, id);
     cursor.phase = 'replay';
-    if (own) {
-      cursor.place = own.place;
-    } else if (reader.cursors.length === 1) {
+    if (place !== undefined && place <= last) {
+      cursor.place = place;
+    } else if (!own && reader.cursors.length === 1) {
       cursor.phase = 'search';
       cursor.place = 0;
-      cursor.since = Date.now();
-    } else if (positions.length === 0 || !positions.every((position) => isCursor(reader, position))) {
-      cursor.phase = 'lost';
-    } // and otherwise this is a channel that the client had not subscribed to before
-    if (cursor.phase === 'lost' || cursor.place > last) {
+      cursor.since = now;
+      cursor.patience = LOOK_FOR_ID;
+    } else if (!own && isOfOthers(positions)) {
+      // The client had not subscribed to this channel before.
+      reader.starts = true;
+    } else {
       cursor.phase = 'lost';
       cursor.place = 0;
     }
   }
 
-  function readAll(reader: Reader): string {
+  /**
+   * The newest places may be empty because their publishers are just filling them: those events come after the history. Where
+   * nothing else is left, such a place looks like one whose event has expired, which was not asked for.
+   */
+  function startHistory(cursor: Cursor, history: number): void {
+    const last = cursor.place;
+    const first = firstPlace(cursor.epoch);
+    const lowest = Math.max(first, last - PUBLISHERS + 1);
+    let newest = last;
+    while (newest >= lowest && !log.get(logKey(cursor.epoch, newest))) {
+      newest--;
+    }
+    if (newest < lowest) {
+      cursor.phase = 'history';
+      cursor.place = lowest - 1;
+    } else {
+      cursor.phase = 'replay';
+      cursor.place = oldestUnexpired(cursor.epoch, Math.max(first, newest - history + 1), newest) - 1;
+    }
+  }
+
+  function readAll(reader: Reader, now: number): string {
     // Joined once: to append to a string copies it, and the njs engine keeps every copy until the request ends.
     const texts: string[] = [];
     const cursors = reader.cursors;
@@ -53,14 +94,13 @@ export function createCatchUp(): CatchUp {
       const cursor = cursors[i]!;
       const last = counts.get(cursor.lastKey);
       if (last === undefined || (last >= 0 && last < cursor.place)) {
-        // The log was forgotten, because nothing came for long. The client's position has to be one in the new log.
-        returnLease(cursor);
-        cursors[i] = enter(cursor.channel, 'live');
-        texts.push(`id: ${formatPositions(cursors)}\n\n`);
+        followNextLife(reader, i, now, texts);
       } else if (last < 0) {
         reader.ended = true;
       } else if (last > cursor.place || cursor.phase !== 'live') {
-        readCursor(reader, cursor, last, texts);
+        readCursor(reader, cursor, last, now, texts);
+      } else {
+        settle(cursor, now);
       }
     }
     if (texts.length < 2) {
@@ -71,8 +111,26 @@ export function createCatchUp(): CatchUp {
     return text;
   }
 
-  function readCursor(reader: Reader, cursor: Cursor, last: number, texts: string[]): void {
-    if (cursor.phase === 'search' && !search(reader, cursor, last)) {
+  /**
+   * The log was forgotten, because nothing came for long. The client's position has to be one in the new log; and if we have not
+   * looked for long ourselves, something may have come and expired.
+   */
+  function followNextLife(reader: Reader, i: number, now: number, texts: string[]): void {
+    const old = reader.cursors[i]!;
+    returnLease(old);
+    const cursor = enter(old.channel, 'live');
+    reader.cursors[i] = cursor;
+    settle(cursor, now);
+    if (old.place < old.settled || now - old.settledAt >= FORGET_AFTER / 2) {
+      cursor.phase = 'lost';
+      readCursor(reader, cursor, lastPlace(cursor.epoch) || 0, now, texts);
+    } else {
+      texts.push(startEvent(reader));
+    }
+  }
+
+  function readCursor(reader: Reader, cursor: Cursor, last: number, now: number, texts: string[]): void {
+    if (cursor.phase === 'search' && !search(reader, cursor, last, now)) {
       return;
     }
     if (cursor.phase === 'lost') {
@@ -86,7 +144,7 @@ export function createCatchUp(): CatchUp {
       texts.push(batch);
     } else {
       const first = texts.length;
-      if (readEvents(reader, cursor, last, texts) && key) {
+      if (readEvents(reader, cursor, last, now, texts) && key) {
         const text = texts.splice(first).join('');
         texts.push(text);
         reader.searched += text.length;
@@ -95,17 +153,19 @@ export function createCatchUp(): CatchUp {
     }
     if (cursor.place === last) {
       cursor.phase = 'live';
+      settle(cursor, now);
     }
   }
 
   /** Returns true if all events up to the place `last` were there. */
-  function readEvents(reader: Reader, cursor: Cursor, last: number, texts: string[]): boolean {
+  function readEvents(reader: Reader, cursor: Cursor, last: number, now: number, texts: string[]): boolean {
     let isWhole = true;
     for (let length = 0; cursor.place < last && length < CHUNK; ) {
       const event = log.get(logKey(cursor.epoch, cursor.place + 1));
       if (event !== undefined) {
         cursor.place++;
         cursor.since = 0;
+        cursor.phase = cursor.phase === 'history' ? 'replay' : cursor.phase;
         length += event.length;
         texts.push(event && reader.cursors.length > 1 ? withPositions(reader, event) : event);
       } else if (cursor.place + 1 < firstPlace(cursor.epoch)) {
@@ -113,21 +173,31 @@ export function createCatchUp(): CatchUp {
         isWhole = false;
       } else {
         if (cursor.since === 0) {
-          cursor.since = Date.now();
+          cursor.since = now;
           cursor.upTo = last;
         }
-        if (Date.now() - cursor.since < GRACE) {
+        const waited = now - cursor.since;
+        if (waited >= 0 && waited < GRACE) {
           return false;
         }
         isWhole = false;
-        if (cursor.phase === 'live') {
-          closePlace(cursor);
+        if (cannotHaveExpired(cursor, now)) {
+          closePlace(reader, cursor, texts);
         } else {
           skipToOldest(reader, cursor, cursor.upTo, texts);
         }
       }
     }
     return isWhole && cursor.place === last;
+  }
+
+  /**
+   * Whether an event in the next place, which is empty, could not have expired: then none was ever there. Half the time to live is
+   * left for clocks of workers that were held up.
+   */
+  function cannotHaveExpired(cursor: Cursor, now: number): boolean {
+    const elapsed = now - cursor.settledAt;
+    return cursor.place >= cursor.settled && elapsed >= 0 && elapsed < shortestTtl(cursor.epoch) / 2;
   }
 
   /**
@@ -149,29 +219,28 @@ export function createCatchUp(): CatchUp {
   }
 
   /** Whoever fills a place first wins, its publisher or a reader that gave it up: all readers see the same. */
-  function closePlace(cursor: Cursor): void {
+  function closePlace(reader: Reader, cursor: Cursor, texts: string[]): void {
     const key = logKey(cursor.epoch, cursor.place + 1);
     try {
-      if (!log.add(key, '', FORGET_AFTER)) {
+      if (log.freeSpace() > 0) {
+        if (log.add(key, '', FORGET_AFTER)) {
+          ngx.log(ngx.WARN, `sse: channel "${cursor.channel}": place ${key} stayed empty, skipped`);
+        }
         return;
       }
-    } catch {
-      // The zone is full, as it was for the publisher: its client knows. All other readers end up here, too.
-      cursor.place++;
-    }
-    ngx.log(ngx.WARN, `sse: channel "${cursor.channel}": place ${key} stayed empty, skipped`);
+    } catch {}
+    // It cannot be closed, so its publisher may still fill it.
+    skipToOldest(reader, cursor, cursor.place + 1, texts);
   }
 
-  /** Goes on at the oldest event there is, and says so unless the client just asked for what history there is. */
+  /** Goes on at the oldest event there is, and tells of what was skipped, unless a first visitor did not ask for that. */
   function skipToOldest(reader: Reader, cursor: Cursor, upTo: number, texts: string[]): void {
-    const from = cursor.place;
-    cursor.place = oldestUnexpired(cursor.epoch, Math.max(from + 1, firstPlace(cursor.epoch)), upTo) - 1;
-    cursor.since = 0;
-    if (cursor.phase === 'replay' && !reader.lastEventId) {
+    const from = cursor.phase === 'history' ? cursor.settled : cursor.place;
+    const first = Math.max(cursor.place + 1, firstPlace(cursor.epoch));
+    const missed = moveTo(cursor, oldestUnexpired(cursor.epoch, first, upTo) - 1, from);
+    if (missed !== null && missed <= 0) {
       return;
     }
-    const missed = cursor.phase === 'lost' ? null : cursor.place - from;
-    cursor.phase = 'replay';
     texts.push(
       `id: ${formatPositions(reader.cursors)}\nevent: sse-gap\ndata: ${JSON.stringify({
         channel: cursor.channel,
@@ -182,33 +251,58 @@ export function createCatchUp(): CatchUp {
     );
   }
 
-  function isCursor(reader: Reader, position: Position): boolean {
-    return reader.cursors.some((cursor) => cursor.epoch === position.epoch);
+  /** Returns how many events after `from` that leaves out: null if this is not known, 0 if one was filled at this moment. */
+  function moveTo(cursor: Cursor, place: number, from: number): number | null {
+    const missed = cursor.phase === 'lost' ? null : place - from;
+    cursor.place = place;
+    cursor.since = 0;
+    cursor.phase = 'replay';
+    return missed;
+  }
+
+  /** Whether an id says nothing of a channel because it is of others that there are. Only positions tell of which. */
+  function isOfOthers(positions: Position[]): boolean {
+    return positions.length > 0 && positions.every((position) => lastPlace(position.epoch)! >= 0);
   }
 
   /**
-   * Looks for the newest event with this id among those that came since the last search; from there on, or after
-   * a second without it, the cursor can read. Returns false before that.
+   * Looks whether the client's id has come meanwhile; from there on, or after some time without it, the cursor can read.
+   * Returns false before that.
    */
-  function search(reader: Reader, cursor: Cursor, last: number): boolean {
-    const from = Math.max(cursor.place, firstPlace(cursor.epoch));
-    cursor.place = last;
-    // The newest place of the last search is looked at again: it may not have been filled.
-    for (let place = last; place >= from; place--) {
-      const event = log.get(logKey(cursor.epoch, place));
-      reader.searched += event ? event.length : 0;
-      if (event && idOf(event) === reader.lastEventId) {
-        cursor.place = place;
-        cursor.phase = 'replay';
-        cursor.since = 0;
-        return true;
-      }
+  function search(reader: Reader, cursor: Cursor, last: number, now: number): boolean {
+    const place = placeOfId(cursor.epoch, reader.lastEventId!);
+    if (place !== undefined && place <= last) {
+      cursor.place = place;
+      cursor.phase = 'replay';
+      cursor.since = 0;
+      return true;
     }
-    if (Date.now() - cursor.since < LOOK_FOR_ID) {
+    const waited = now - cursor.since;
+    if (waited >= LOOK_FOR_ID && cursor.upTo !== last) {
+      cursor.upTo = last;
+      cursor.patience = patienceAt(reader, cursor, last);
+    }
+    if (waited >= 0 && waited < cursor.patience) {
       return false;
     }
-    cursor.place = 0;
     cursor.phase = 'lost';
     return true;
+  }
+
+  /**
+   * How long to wait for the client's id. Ids that are positions in a log of another server tell that this is an edge; and where
+   * they are lower than the client's, that its id is still to come.
+   */
+  function patienceAt(reader: Reader, cursor: Cursor, last: number): number {
+    const wanted = parsePositions(reader.lastEventId!);
+    for (let place = last; place > 0 && place > last - NEWEST; place--) {
+      const event = log.get(logKey(cursor.epoch, place)) || '';
+      reader.searched += event.length;
+      const newest = parsePositions(event.slice(4, event.indexOf('\n')));
+      if (newest.length > 0 && newest[0]!.epoch !== cursor.epoch) {
+        return isAhead(wanted, newest) ? Infinity : LOOK_AT_EDGE;
+      }
+    }
+    return LOOK_FOR_ID;
   }
 }

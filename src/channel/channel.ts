@@ -1,5 +1,5 @@
 import { ringBell } from './ring.ts';
-import { counts, log } from './zones.ts';
+import { counts, ids, log } from './zones.ts';
 
 /**
  * A channel is a pointer, `/<name>` in the number zone, to an epoch: one life of its log. The epoch's counters
@@ -9,10 +9,12 @@ import { counts, log } from './zones.ts';
 
 /** A channel nobody uses is forgotten after this time, or after its events' time to live if that is longer. */
 export const FORGET_AFTER = 3600000;
-/** For how long subscribers can still find out that their channel was deleted: all look within 45 s (nginx/response.ts). */
-const DELETED_FOR = 120000;
 /** For how long a channel's pointer outlives its counters, so that there is one successor, and those who wait hear of it. */
 const OUTLIVE = 120000;
+/** How many places that follow each other may be empty although events before them are there. */
+const NEAR = 16;
+/** How many events are removed in one go: about a millisecond. */
+export const REMOVE_AT_ONCE = 1000;
 /** A value of `<epoch>.last` that no number of events makes positive: the channel was deleted. */
 const DELETED = -(2 ** 52);
 
@@ -74,7 +76,7 @@ function createChannel(channel: string, old: number | undefined, ttl: number): s
   return openChannel(channel, ttl);
 }
 
-/** Keeps a channel for as long as an event that was just appended to it. `incr` does not touch a newer epoch. */
+/** Keeps a channel for as long as an event that is appended to it now. `incr` does not touch a newer epoch. */
 export function keepChannel(channel: string, number: number, ttl: number): void {
   counts.incr('/' + channel, 0, number, counterTimeout(ttl) + OUTLIVE);
 }
@@ -106,15 +108,65 @@ export function firstPlace(epoch: string): number {
   return counts.get(epoch + '.first') || 1;
 }
 
-/** Removes a channel. Its subscribers find out when they look for more. */
-export function deleteChannel(epoch: string): void {
-  const last = lastPlace(epoch);
-  counts.set(epoch + '.last', DELETED, DELETED_FOR);
-  for (let place = firstPlace(epoch); last !== undefined && place <= last; place++) {
-    log.delete(logKey(epoch, place));
-  }
+/**
+ * Removes a channel. Its subscribers find out when they look for more.
+ * @returns the places of its events, which are still to be removed with `removeEvents`.
+ */
+export function deleteChannel(epoch: string): { first: number; last: number } {
+  const last = lastPlace(epoch) || 0;
+  const first = firstPlace(epoch);
+  counts.set(lastKey(epoch), DELETED, FORGET_AFTER);
   counts.delete(epoch + '.first');
   ringBell(Number.parseInt(epoch, 36));
+  return { first, last };
+}
+
+/** Removes the events from one place to another from the log, at most `REMOVE_AT_ONCE`. Returns the first place that is left. */
+export function removeEvents(epoch: string, first: number, last: number): number {
+  const end = Math.min(last + 1, first + REMOVE_AT_ONCE);
+  for (let place = first; place < end; place++) {
+    log.delete(logKey(epoch, place));
+  }
+  return end;
+}
+
+/**
+ * Notes the shortest time to live of the channel's events, in milliseconds, where it is shorter than `FORGET_AFTER`: readers
+ * have to know how long an event cannot have expired (catch-up.ts).
+ */
+export function noteTtl(epoch: string, ttl: number): void {
+  if (ttl < FORGET_AFTER && counts.incr(epoch + '.ttl', 0, ttl, FORGET_AFTER) > ttl) {
+    counts.set(epoch + '.ttl', ttl, FORGET_AFTER);
+  }
+}
+
+/** For how long an event of this channel lives at least, in milliseconds. */
+export function shortestTtl(epoch: string): number {
+  return counts.get(epoch + '.ttl') || FORGET_AFTER;
+}
+
+/**
+ * Notes where the event with this id is, and that it is still used if there was one before: the earliest counts, because
+ * a client that goes on there misses nothing.
+ * @returns whether this is the earliest.
+ */
+export function noteId(epoch: string, id: string, place: number, ttl: number): boolean {
+  try {
+    return ids.incr(epoch + '=' + id, 0, place, ttl) === place;
+  } catch {
+    // The zone is full, and evicts nothing. A client that comes back with this id is told of a gap.
+    return false;
+  }
+}
+
+/** Takes back what `noteId` noted, because the event did not get this place. */
+export function forgetId(epoch: string, id: string): void {
+  ids.delete(epoch + '=' + id);
+}
+
+/** The place of the earliest event with this id; undefined if there is none, or it was forgotten. */
+export function placeOfId(epoch: string, id: string): number | undefined {
+  return ids.get(epoch + '=' + id);
 }
 
 /**
@@ -146,13 +198,31 @@ export function idAt(epoch: string, place: number): string | null {
   return event ? idOf(event) : null;
 }
 
-/** Bisects, because events expire in order: the first place from `from` that holds an event, or `last + 1`. */
+/**
+ * The first place from `from` that holds an event, or `last + 1`. Bisects, because events expire in order; but a place whose publisher
+ * was killed is empty among others that are not, so those just before are looked at as well.
+ */
 export function oldestUnexpired(epoch: string, from: number, last: number): number {
-  let low = from;
-  let high = last + 1;
   if (log.has(logKey(epoch, from))) {
     return from; // as most often, for what is over the bound of its number was trimmed
   }
+  let found = bisect(epoch, from, last);
+  for (;;) {
+    const lowest = Math.max(from, found - NEAR);
+    let before = found - 1;
+    while (before >= lowest && !log.has(logKey(epoch, before))) {
+      before--;
+    }
+    if (before < lowest) {
+      return found;
+    }
+    found = bisect(epoch, from, before);
+  }
+}
+
+function bisect(epoch: string, from: number, last: number): number {
+  let low = from;
+  let high = last + 1;
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
     if (log.has(logKey(epoch, middle))) {

@@ -1,5 +1,5 @@
-import { logKey, openChannel } from './channel.ts';
-import type { Position } from './position.ts';
+import { idAt, logKey, openChannel, placeOfId } from './channel.ts';
+import { formatPositions, type Position } from './position.ts';
 import { type Lease, renewLease } from './subscribers.ts';
 import { batches } from './zones.ts';
 
@@ -15,20 +15,28 @@ export interface Cursor extends Position, Lease {
   since: number;
   /** The newest place that was taken then. */
   upTo: number;
+  /** How long an id is looked for, in milliseconds. */
+  patience: number;
+  /** No place above this one was taken yet at the time `settledAt`: so its event has not expired, if that is not too long ago. */
+  settled: number;
+  settledAt: number;
 }
 
 /**
- * - `search`: the client's Last-Event-ID is not in the log, up to the cursor's place, but may come.
+ * - `search`: the client's Last-Event-ID is not known, but may come.
  * - `lost`: it says nothing about this log.
- * - `replay`: reading what was there before the client; an empty place is an event that is gone.
- * - `live`: an empty place is one whose publisher was lost.
+ * - `history`: nothing was found of the history that a first visitor asked for, but it may come.
+ * - `replay`: reading what was there before the client.
+ * - `live`: has read all that there was at least once.
  */
-type Phase = 'search' | 'lost' | 'replay' | 'live';
+type Phase = 'search' | 'lost' | 'history' | 'replay' | 'live';
 
 /** Reads one or several channels, each in the order of its log. */
 export interface Reader {
   cursors: Cursor[];
   lastEventId: string | undefined;
+  /** Whether the client has no id yet from which it could resume in all of these channels. */
+  starts: boolean;
   /** From 0 to 1, by chance: what readers should not all do alike depends on it. */
   spread: number;
   /** True once a channel was deleted. */
@@ -52,9 +60,47 @@ export function enter(channel: string, phase: Phase): Cursor {
     phase,
     since: 0,
     upTo: 0,
+    patience: 0,
+    settled: 0,
+    settledAt: 0,
   };
-  renewLease(cursor, Date.now());
+  keepLease(cursor, Date.now());
   return cursor;
+}
+
+/** Renews a lease. Where the zone is full there is none: a count is not worth a stream. */
+export function keepLease(lease: Lease, now: number): void {
+  try {
+    renewLease(lease, now);
+  } catch {}
+}
+
+/** All that there is has been read. */
+export function settle(cursor: Cursor, now: number): void {
+  cursor.settled = cursor.place;
+  cursor.settledAt = now;
+}
+
+/** Whether the id of the newest event that was read leads back to it, and not to an earlier one with the same id. */
+export function hasExactId(reader: Reader): boolean {
+  const cursor = reader.cursors[0]!;
+  const id = reader.cursors.length === 1 && cursor.place > 0 && idAt(cursor.epoch, cursor.place);
+  return !id || isExact(cursor, id);
+}
+
+/**
+ * An event that only carries an id, by which its client resumes after what was read so far. It has data, because many
+ * clients drop an id without, and a type of its own, so that `onmessage` does not get it.
+ */
+export function startEvent(reader: Reader): string {
+  const cursor = reader.cursors[0]!;
+  const newest = reader.cursors.length === 1 && cursor.place > 0 && idAt(cursor.epoch, cursor.place);
+  const id = newest && isExact(cursor, newest) ? newest : formatPositions(reader.cursors);
+  return 'id: ' + id + '\nevent: sse-start\ndata: {}\n\n';
+}
+
+function isExact(cursor: Cursor, id: string): boolean {
+  return id === logKey(cursor.epoch, cursor.place) || placeOfId(cursor.epoch, id) === cursor.place;
 }
 
 /**

@@ -7,12 +7,19 @@ export interface Position {
   place: number;
 }
 
-/** One id that holds a position in each of several logs: `<epoch>-<place>`, with commas between them. */
-export function formatPositions(positions: Position[]): string {
-  const first = positions[0]!;
-  return positions.length > 1
-    ? positions.map((position) => position.epoch + '-' + position.place).join(',')
-    : first.epoch + '-' + first.place;
+/** A position in a log that never is: a client that comes back with it has missed what there is. */
+const NOWHERE = '0-0';
+
+/**
+ * One id that holds a position in each of several logs: `<epoch>-<place>`, with commas between them. One that is `lost` was not
+ * told yet that it has missed something.
+ */
+export function formatPositions(positions: (Position & { phase: string })[]): string {
+  return positions.length > 1 ? positions.map(format).join(',') : format(positions[0]!);
+}
+
+function format(position: Position & { phase: string }): string {
+  return position.phase === 'lost' ? NOWHERE : position.epoch + '-' + position.place;
 }
 
 /** The positions in a Last-Event-ID; none if it is not of our making (a publisher's own id). */
@@ -21,4 +28,13 @@ export function parsePositions(id: string): Position[] {
   return parts.some((part) => !part)
     ? []
     : parts.map((part) => ({ epoch: part![1]!, place: Number(part![2]) }));
+}
+
+/** Whether positions are further than others in the same logs. */
+export function isAhead(wanted: Position[], than: Position[]): boolean {
+  return (
+    wanted.length === than.length &&
+    wanted.every((position, i) => position.epoch === than[i]!.epoch && position.place >= than[i]!.place) &&
+    wanted.some((position, i) => position.place > than[i]!.place)
+  );
 }

@@ -1,8 +1,7 @@
 import { type CatchUp, createCatchUp } from './catch-up.ts';
-import { firstPlace, idAt, logKey } from './channel.ts';
-import { batchKey, enter, type Reader } from './cursor.ts';
-import { formatPositions } from './position.ts';
-import { renewLease, returnLease } from './subscribers.ts';
+import { logKey } from './channel.ts';
+import { batchKey, enter, keepLease, type Reader, settle } from './cursor.ts';
+import { returnLease } from './subscribers.ts';
 import { batches, counts, log } from './zones.ts';
 
 /** Made when it is needed first: most subscribers are quiet, and the njs engine makes each function for each of them. */
@@ -11,11 +10,18 @@ let catchUp: CatchUp | undefined;
 /**
  * Subscribes to channels. Call `keepReader` every now and then, and `closeReader` in the end.
  * @param history how many events to replay to a client without a Last-Event-ID.
- * @throws where the number zone is full; leases that were taken until then run out.
+ * @param now in milliseconds since 1970.
+ * @throws where the number zone has no room for a new channel.
  */
-export function openReader(channels: string[], lastEventId: string | undefined, history: number): Reader {
+export function openReader(
+  channels: string[],
+  lastEventId: string | undefined,
+  history: number,
+  now: number,
+): Reader {
   const spread = Math.random();
-  const reader: Reader = { cursors: [], lastEventId, spread, ended: false, searched: 0, peers: 0 };
+  const starts = !lastEventId;
+  const reader: Reader = { cursors: [], lastEventId, starts, spread, ended: false, searched: 0, peers: 0 };
   for (let i = 0; i < channels.length; i++) {
     reader.cursors[i] = enter(channels[i]!, 'live');
   }
@@ -24,14 +30,15 @@ export function openReader(channels: string[], lastEventId: string | undefined, 
     // Negative in a channel that is deleted at this moment, which the first look finds out.
     const last = counts.get(cursor.lastKey) || 0;
     cursor.place = last > 0 ? last : 0;
+    settle(cursor, now);
     if (lastEventId) {
       if (lastEventId !== logKey(cursor.epoch, cursor.place)) {
         catchUp = catchUp || createCatchUp();
-        catchUp.resume(reader, cursor);
+        catchUp.resume(reader, cursor, now);
       }
     } else if (history > 0 && cursor.place > 0) {
-      cursor.phase = 'replay';
-      cursor.place = Math.max(firstPlace(cursor.epoch) - 1, cursor.place - history);
+      catchUp = catchUp || createCatchUp();
+      catchUp.startHistory(cursor, history);
     }
   }
   return reader;
@@ -39,29 +46,19 @@ export function openReader(channels: string[], lastEventId: string | undefined, 
 
 /** Keeps a reader counted as a subscriber: to be called more often than once in 90 seconds, at the time `now`. */
 export function keepReader(reader: Reader, now: number): void {
-  try {
-    for (let i = 0; i < reader.cursors.length; i++) {
-      renewLease(reader.cursors[i]!, now);
-    }
-  } catch {
-    // The zone is full. A count is not worth a stream.
+  for (let i = 0; i < reader.cursors.length; i++) {
+    keepLease(reader.cursors[i]!, now);
   }
 }
 
 export function closeReader(reader: Reader): void {
   for (let i = 0; i < reader.cursors.length; i++) {
-    returnLease(reader.cursors[i]!);
+    try {
+      returnLease(reader.cursors[i]!);
+    } catch {
+      // The zone is full. The lease runs out.
+    }
   }
-}
-
-/**
- * What a client without a Last-Event-ID should take for its position before it has received an event, so that
- * it misses nothing if it has to reconnect until then.
- */
-export function startingId(reader: Reader): string {
-  const cursor = reader.cursors[0]!;
-  const newest = reader.cursors.length === 1 && cursor.place > 0 ? idAt(cursor.epoch, cursor.place) : null;
-  return newest || formatPositions(reader.cursors);
 }
 
 /** True while there is something to read that came before the client. */
@@ -91,12 +88,13 @@ export function isPlain(reader: Reader): boolean {
   return reader.cursors.length === 1 && cursor.phase === 'live' && cursor.since === 0;
 }
 
-/** What has come since the last call, in the wire format, and '' if nothing has. */
-export function read(reader: Reader): string {
+/** What has come since the last call, in the wire format, and '' if nothing has; `now` in milliseconds since 1970. */
+export function read(reader: Reader, now: number): string {
   const cursor = reader.cursors[0]!;
   if (isPlain(reader)) {
     const last = counts.get(cursor.lastKey);
     if (last === cursor.place) {
+      settle(cursor, now);
       return '';
     }
     const isNext = last === cursor.place + 1;
@@ -104,9 +102,10 @@ export function read(reader: Reader): string {
     const text = isNext ? log.get(key) : (key && batches!.get(key)) || undefined;
     if (text !== undefined) {
       cursor.place = last!;
+      settle(cursor, now);
       return text;
     }
   }
   catchUp = catchUp || createCatchUp();
-  return catchUp.readAll(reader);
+  return catchUp.readAll(reader, now);
 }

@@ -30,8 +30,9 @@ export function renewLease(lease: Lease, now: number): void {
 
 export function returnLease(lease: Lease): void {
   if (lease.window > 0) {
-    counts.incr(key(lease.epoch, lease.window), -1, 0, KEEP);
+    const window = lease.window;
     lease.window = 0;
+    counts.incr(key(lease.epoch, window), -1, 0, KEEP);
   }
 }
 

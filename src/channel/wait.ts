@@ -1,6 +1,7 @@
 import type { Reader } from './cursor.ts';
 import { markBell } from './ring.ts';
 import { countLeases } from './subscribers.ts';
+import { counts } from './zones.ts';
 
 /** An idle subscriber looks this many times less often than a busy one. */
 const IDLE_FACTOR = 10;
@@ -21,6 +22,9 @@ export function pollDelay(poll: number, idle: number): number {
   const delay = idle / PATIENCE;
   return delay < poll ? poll : delay > poll * IDLE_FACTOR ? poll * IDLE_FACTOR : delay;
 }
+
+/** How often those who wait under one name are released, in milliseconds: the others among them wait anew. */
+const RELEASE_EVERY = 10000;
 
 /** The end of what was waited for last, which is the same as long as the crowds are. */
 let crowd = 0;
@@ -53,3 +57,19 @@ export function markBells(reader: Reader): string {
 export function waitForBells(url: string, wake: (signal: unknown) => void): void {
   ngx.fetch(url).then(wake, wake);
 }
+
+/**
+ * Ends a wait whose client has left: it keeps the request, and the connection, until it is answered. So are the waits of all others
+ * under this name.
+ */
+export function releaseWait(url: string): void {
+  try {
+    if (counts.add(url, 1, RELEASE_EVERY)) {
+      ngx.fetch(url.slice(0, -5) + '.free.sse/').then(ignore, ignore);
+    }
+  } catch {
+    // The zone is full. The wait ends by itself.
+  }
+}
+
+function ignore(): void {}

@@ -9,10 +9,18 @@ export const LATE = 2500;
 const KEEP = 600000;
 
 const key = 'worker.' + process.pid;
+const ANY = 'serving';
 
 /** To be called once a second by a js_periodic. */
 export function renewWorker(): void {
-  counts.set(key, Date.now(), KEEP);
+  const now = Date.now();
+  counts.set(key, now, KEEP);
+  counts.set(ANY, now, KEEP);
+}
+
+/** When any worker last said that it serves, in milliseconds since 1970; 0 if none ever did. */
+export function anyServed(): number {
+  return counts.get(ANY) || 0;
 }
 
 /** When this worker last said that it serves, in milliseconds since 1970; 0 if it never did. Negative: it leaves since then. */

@@ -5,6 +5,7 @@ import { isOver, parseBell, parseRing, type Ring, setNumber } from './numbers.ts
  *
  * - `<bell>-<number>[.<bell>-<number>...].wait<crowd>.sse`: answered when one of the bells has a higher number;
  * - `<bell>-<number>.ring.sse`: the bell has this number now; answered at once.
+ * - `....wait<crowd>.free.sse`: who waited so has left, and `....wait<crowd>.sse` is to be answered; answered at once, too.
  */
 export interface Bells<Asked> {
   /** Returns whether it is held. */
@@ -33,6 +34,7 @@ interface Waiting<Asked> {
   asked: Asked;
 }
 
+const FREE = '.free.sse';
 const WAIT = /^((?:[0-9]+-[0-9a-z]+\.)+)wait[0-9]*\.sse$/;
 
 /** @param answers gets each question once to release, at the latest when it is asked again. */
@@ -51,6 +53,15 @@ export function createBells<Asked>(answers: Answers<Asked>): Bells<Asked> {
       asks.asked = asked;
       answers.keep(asked);
       return keepOrRelease(asks);
+    }
+    if (name.endsWith(FREE)) {
+      answers.keep(asked);
+      answers.release(asked);
+      const left = waiting.get(name.slice(0, -FREE.length) + '.sse');
+      if (left) {
+        release(left);
+      }
+      return false;
     }
     const rung = parseRing(name);
     if (rung) {

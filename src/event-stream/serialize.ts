@@ -30,9 +30,9 @@ export function serializeFields(event: ServerEvent): string {
   );
 }
 
-/** A comment, which clients ignore; every line of the text gets a colon. */
+/** A comment, which clients ignore; every line of the text gets a colon. No blank line: many clients take it for an event. */
 export function serializeComment(text: string): string {
-  return prefixLines(': ', text) + '\n';
+  return prefixLines(': ', text);
 }
 
 function prefixLines(prefix: string, text: string): string {

@@ -10,6 +10,8 @@ export interface EventStreamResponse {
   backlog(): number;
   /** Ends the response. An EventSource reconnects after its reconnection time. */
   close(): void;
+  /** The client's reconnection time, `$sse_retry`, in milliseconds. */
+  retry: number;
 }
 
 /** For a script that sends some of its text past `write`, because a call less counts there. */
@@ -28,6 +30,8 @@ const CHUNK_HEADER = 6;
 const LONGEST_PAUSE = 45000;
 /** TCP has sent a segment five times in these milliseconds. */
 const LOST_AFTER = 5000;
+/** How often a stream is looked after until its first heartbeat, in milliseconds: a page that is left soon should leave nothing behind. */
+const YOUNG_INTERVAL = 5000;
 /** Timers that end together, in milliseconds, find code and data of each other in the processor's caches. */
 const TOGETHER = 100;
 
@@ -38,21 +42,34 @@ const TOGETHER = 100;
  * client is told to reconnect after `$sse_retry` (default 2s). One that leaves more than `$sse_backlog` (default 1m)
  * unread is cut off after a write, and may resume. To a HEAD request nothing but the header is sent.
  *
- * @param onBeat gets called with every comment, at least every 45 seconds, and when the client has left.
+ * No blank line follows the reconnection time and the comments: clients that do not follow the standard take each for the end of
+ * an event.
+ *
+ * @param onBeat gets called with every comment, at least every 45 seconds, when the client has left, and after `lifetime`.
+ * @param lifetime in milliseconds.
+ * @param opening what else is sent at once, in the wire format.
  * @throws SettingError for a wrong setting; nothing was sent then.
  */
-export function openResponse(r: NginxHTTPRequest, onBeat: () => void): AccountedResponse {
-  const response = { closed: false, write, account, backlog, close };
+export function openResponse(
+  r: NginxHTTPRequest,
+  onBeat: () => void,
+  lifetime: number,
+  opening: string,
+): AccountedResponse {
   const interval = timeSetting(r, 'sse_heartbeat', 45000, 100);
   const retry = timeSetting(r, 'sse_retry', 2000, 1);
   const largest = sizeSetting(r, 'sse_backlog', 1048576, 1073741824);
-  const wait = interval < LONGEST_PAUSE ? interval : LONGEST_PAUSE;
+  const response = { closed: false, write, account, backlog, close, retry };
   // nginx counts a timer from the time at which it last looked at the clock, so it may end early.
   const enough = interval - interval / 8;
+  const wait = interval < LONGEST_PAUSE ? interval : LONGEST_PAUSE;
+  const started = now();
+  const end = started + lifetime;
   const variables = r.variables;
   let queued = 0;
   let sent = 0;
   let lastWrite: number;
+  let lastBeat = started;
   /** Since when the client has acknowledged nothing, at least; 0 if it has. */
   let stuckSince = 0;
   /** The round trip then. */
@@ -72,9 +89,9 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): Accounted
   if (r.method === 'HEAD') {
     close();
   }
-  write('retry: ' + retry + '\n\n');
+  write('retry: ' + retry + '\n' + opening);
   if (!response.closed) {
-    timer = setTimeout(beat, wait);
+    beatLater(started, 0);
   }
   return response;
 
@@ -128,19 +145,42 @@ export function openResponse(r: NginxHTTPRequest, onBeat: () => void): Accounted
   function beat(): void {
     const time = now();
     const silence = time - lastWrite;
-    const isDue = silence >= enough;
     timer = undefined;
     if (isLost(time)) {
       close();
-    } else if (isDue) {
-      write(':\n\n');
+    } else if (isDue(silence)) {
+      write(':\n');
     }
-    onBeat();
+    // Not when all that is to be found out is whether the client is still there.
+    if (response.closed || time - lastBeat >= wait - wait / 8 || time > end) {
+      lastBeat = time;
+      onBeat();
+    }
     if (!response.closed) {
-      const rest = isDue ? interval : interval - silence;
-      const next = time + (rest < wait ? rest : wait);
-      timer = setTimeout(beat, next - (next % (interval - enough > TOGETHER ? TOGETHER : 1)) - time);
+      beatLater(time, time - lastWrite);
     }
+  }
+
+  /** Whether something has to go out after such a silence, or will have to so soon that it may as well now. */
+  function isDue(silence: number): boolean {
+    const pace = paceNow();
+    return silence >= pace - pace / 8;
+  }
+
+  /** How often something has to go out. */
+  function paceNow(): number {
+    return interval > YOUNG_INTERVAL && lastBeat === started ? YOUNG_INTERVAL : interval;
+  }
+
+  function beatLater(time: number, silence: number): void {
+    const rest = paceNow() - (isDue(silence) ? 0 : silence);
+    const next = time + (rest < wait ? rest : wait);
+    timer = setTimeout(
+      beat,
+      end >= time && end < next
+        ? end + 1 - time
+        : next - (next % (interval > 8 * TOGETHER ? TOGETHER : 1)) - time,
+    );
   }
 
   /**

@@ -10,7 +10,7 @@ export interface Stream {
   headers: IncomingMessage['headers'];
   /** Everything received so far. */
   text: string;
-  /** The events in it, as a standard parser sees them. */
+  /** The events in it, as a standard parser sees them, without `sse-start`. */
   events: EventSourceMessage[];
   /** True once the server has ended the response. */
   ended: boolean;
@@ -56,7 +56,13 @@ function read(outgoing: ClientRequest, incoming: IncomingMessage): Stream {
     },
     leave: () => outgoing.destroy(),
   };
-  const parser = createParser({ onEvent: (event) => stream.events.push(event) });
+  const parser = createParser({
+    onEvent: (event) => {
+      if (event.event !== 'sse-start') {
+        stream.events.push(event);
+      }
+    },
+  });
   const wake = () => {
     for (const look of waiting) {
       look();

@@ -3,7 +3,7 @@ import { eventually, open, publish, type Stream } from './client.ts';
 import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { resuming } from './resuming.ts';
 
-const RESUME = /\n\nretry: [0-9]{1,3}\n\n$/;
+const RESUME = /\nretry: [0-9]{1,3}\n$/;
 
 describe.each(engines)('limits of a stream (%s)', (engine) => {
   let nginx: Nginx;

@@ -104,7 +104,7 @@ describe.each(engines)('publisher location (%s)', (engine) => {
     const stream = await open(nginx, '/events/bulk?history=all');
     await stream.untilEvents(4);
     expect(stream.text).toBe(
-      `retry: 2000\n\nid: ${epoch}-0\n\n` +
+      `retry: 2000\nid: ${epoch}-0\nevent: sse-start\ndata: {}\n\n` +
         'id: 7\nevent: x\nretry: 1500\ndata: one\ndata: 1\n\n' +
         `id: ${epoch}-2\ndata: two\n\n` +
         `id: ${epoch}-3\ndata: \n\n` +

@@ -63,8 +63,8 @@ describe.each(engines)('openStream (%s)', (engine) => {
     const stream = await open(nginx, '/all');
     await stream.until(({ ended }) => ended);
     expect(stream.text).toBe(
-      'retry: 2000\n\n' +
-        ': hello\n: there\n\n' +
+      'retry: 2000\n' +
+        ': hello\n: there\n' +
         'data: a\ndata: b\n\n' +
         'id: 7\nevent: object\nretry: 500\ndata: {"a":[1,"ü"],"b":null}\n\n' +
         'data: 3\n\n' +
@@ -83,7 +83,7 @@ describe.each(engines)('openStream (%s)', (engine) => {
 
   test('keeps a quiet stream alive, and ends it when the client has left', async () => {
     const stream = await open(nginx, '/quiet');
-    await stream.until(({ text }) => text.startsWith('retry: 9000\n\n:\n\n:\n\n'));
+    await stream.until(({ text }) => text.startsWith('retry: 9000\n:\n:\n'));
     stream.leave();
     await eventually(
       () => nginx.log(),

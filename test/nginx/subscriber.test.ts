@@ -35,13 +35,17 @@ describe.each(engines)('subscriber location (%s)', (engine) => {
       'x-accel-buffering': 'no',
       'transfer-encoding': 'chunked',
     });
-    await stream.until(({ text }) => /^retry: 2000\n\nid: [0-9a-z]+-0\n\n$/.test(text));
+    await stream.until(({ text }) =>
+      /^retry: 2000\nid: [0-9a-z]+-0\nevent: sse-start\ndata: {}\n\n$/.test(text),
+    );
     stream.leave();
   });
 
   test('sends heartbeats and the reconnection time that is set', async () => {
     const stream = await open(nginx, '/fast/start');
-    await stream.until(({ text }) => /^retry: 7000\n\nid: [0-9a-z]+-0\n\n:\n\n:\n\n/.test(text));
+    await stream.until(({ text }) =>
+      /^retry: 7000\nid: [0-9a-z]+-0\nevent: sse-start\ndata: {}\n\n:\n:\n/.test(text),
+    );
     stream.leave();
   });
 
@@ -82,15 +86,18 @@ describe.each(engines)('subscriber location (%s)', (engine) => {
       }
     });
 
-    test("resumes after a publisher's own id, the newest that has it", async () => {
+    test("resumes after a publisher's own id, the earliest that has it", async () => {
       for (const [id, data] of ['x', 'Ω 1', 'x', 'y'].entries()) {
         await publish(nginx, 'own', String(id), { 'X-EventSource-ID': Buffer.from(data).toString('latin1') });
       }
-      const newest = await open(nginx, '/events/own', { 'Last-Event-ID': 'x' });
+      const earliest = await open(nginx, '/events/own', { 'Last-Event-ID': 'x' });
       const unicode = await open(nginx, '/events/own?lastEventId=%CE%A9%201');
-      await Promise.all([newest.untilEvents(1), unicode.untilEvents(2)]);
-      expect([datas(newest), datas(unicode)]).toEqual([['3'], ['2', '3']]);
-      newest.leave();
+      await Promise.all([earliest.untilEvents(3), unicode.untilEvents(2)]);
+      expect([datas(earliest), datas(unicode)]).toEqual([
+        ['1', '2', '3'],
+        ['2', '3'],
+      ]);
+      earliest.leave();
       unicode.leave();
     });
 
@@ -125,7 +132,7 @@ describe.each(engines)('subscriber location (%s)', (engine) => {
       await publish(nginx, 'early', 'before', { 'X-EventSource-ID': 'first' });
       const stream = await open(nginx, '/events/early');
       await stream.until(({ text }) => text.includes('id: '));
-      expect(stream.text).toBe('retry: 2000\n\nid: first\n\n');
+      expect(stream.text).toBe('retry: 2000\nid: first\nevent: sse-start\ndata: {}\n\n');
       stream.leave();
       await publish(nginx, 'early', 'while away');
       const again = await open(nginx, '/events/early', { 'Last-Event-ID': 'first' });
@@ -143,7 +150,7 @@ describe.each(engines)('subscriber location (%s)', (engine) => {
       await stream.untilEvents(4);
       const gap = { channel: 'gap', lastEventId: first.id, missed: 2, oldest: `${epoch}-4` };
       expect(stream.text).toBe(
-        `retry: 2000\n\nid: ${epoch}-3\nevent: sse-gap\ndata: ${JSON.stringify(gap)}\n\n` +
+        `retry: 2000\nid: ${epoch}-3\nevent: sse-gap\ndata: ${JSON.stringify(gap)}\n\n` +
           `id: ${epoch}-4\ndata: 4\n\nid: ${epoch}-5\ndata: 5\n\nid: ${epoch}-6\ndata: 6\n\n`,
       );
       stream.leave();

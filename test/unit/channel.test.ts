@@ -5,10 +5,14 @@ const { append } = await import('../../src/channel/append.ts');
 const { channelState, deleteChannel, findChannel, openChannel } = await import(
   '../../src/channel/channel.ts'
 );
-const { closeReader, openReader, read } = await import('../../src/channel/read.ts');
+const reading = await import('../../src/channel/read.ts');
+const { closeReader } = reading;
 const { countSubscribers, renewLease, returnLease } = await import('../../src/channel/subscribers.ts');
 
 const LIMITS = { history: 100, ttl: 60000 };
+const openReader = (channels: string[], lastEventId: string | undefined, history: number) =>
+  reading.openReader(channels, lastEventId, history, Date.now());
+const read = (reader: ReturnType<typeof openReader>) => reading.read(reader, Date.now());
 const follow = (channels: string[]) => openReader(channels, undefined, 0);
 
 beforeEach(() => {

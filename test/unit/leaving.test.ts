@@ -59,7 +59,7 @@ test.each([
   title.mockRestore();
 });
 
-test('streams of a worker that shuts down end one by one, nearly all the time that they have', async () => {
+test('streams of a worker that shuts down end one by one, as soon as another could have said that it serves', async () => {
   subscriber.serve();
   for (let i = 0; i < 100; i++) {
     subscribe(`channel-${i}`);
@@ -77,7 +77,9 @@ test('streams of a worker that shuts down end one by one, nearly all the time th
   }
   title.mockRestore();
   random.mockRestore();
-  expect(ends.map((count, second) => count - (ends[second - 1] ?? 0))).not.toContain(0);
+  const [first, ...rest] = ends.map((count, second) => count - (ends[second - 1] ?? 0));
+  expect(first).toBe(0);
+  expect(rest).not.toContain(0);
   await vi.advanceTimersByTimeAsync(500);
   expect(ended).toBe(100);
 });

@@ -8,7 +8,7 @@ afterEach(() => {
   vi.clearAllTimers();
 });
 
-function open(variables: Record<string, string> = {}) {
+function open(variables: Record<string, string> = {}, lifetime = Infinity) {
   const sent: string[] = [];
   const onBeat = vi.fn();
   const r = {
@@ -19,35 +19,50 @@ function open(variables: Record<string, string> = {}) {
     send: (text: string) => sent.push(text),
     finish() {},
   };
-  return { sent, onBeat, response: openResponse(r as unknown as NginxHTTPRequest, onBeat) };
+  return { sent, onBeat, response: openResponse(r as unknown as NginxHTTPRequest, onBeat, lifetime, '') };
+}
+
+/** Until its first heartbeat a stream is looked after more often. */
+function grow(sent: string[], milliseconds: number): void {
+  vi.advanceTimersByTime(milliseconds);
+  sent.length = 0;
 }
 
 describe('heartbeats', () => {
   test('are a write, a timer and a call each', () => {
     const { sent, onBeat } = open({ sse_heartbeat: '10s' });
+    grow(sent, 10000);
     const timers = vi.spyOn(globalThis, 'setTimeout');
     vi.advanceTimersByTime(30000);
-    expect(sent.splice(0)).toEqual(['retry: 2000\n\n', ':\n\n', ':\n\n', ':\n\n']);
-    expect(onBeat).toHaveBeenCalledTimes(3);
+    expect(sent).toEqual([':\n', ':\n', ':\n']);
+    expect(onBeat).toHaveBeenCalledTimes(4);
     expect(timers).toHaveBeenCalledTimes(3);
   });
 
-  test('come every 45 seconds if nothing else is set', () => {
-    const { sent } = open();
-    vi.advanceTimersByTime(44999);
-    expect(sent.splice(0)).toEqual(['retry: 2000\n\n']);
+  test('come every 5 seconds at first, and every 45 seconds then if nothing else is set', () => {
+    const { sent, onBeat } = open();
+    vi.advanceTimersByTime(39999);
+    expect(sent.splice(0)).toEqual(['retry: 2000\n', ...Array(7).fill(':\n')]);
+    expect(onBeat).not.toHaveBeenCalled();
     vi.advanceTimersByTime(1);
-    expect(sent).toEqual([':\n\n']);
+    expect(sent.splice(0)).toEqual([':\n']);
+    expect(onBeat).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(44999);
+    expect(sent.splice(0)).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(sent).toEqual([':\n']);
+    expect(onBeat).toHaveBeenCalledTimes(2);
   });
 
   test('come in time though nginx ends timers early', () => {
     const { sent } = open({ sse_heartbeat: '10s' });
+    grow(sent, 10000);
     const timers = vi.spyOn(globalThis, 'setTimeout');
     for (let i = 0; i < 2; i++) {
       vi.setSystemTime(Date.now() - 100);
       vi.advanceTimersByTime(10000);
     }
-    expect(sent).toEqual(['retry: 2000\n\n', ':\n\n', ':\n\n']);
+    expect(sent).toEqual([':\n', ':\n']);
     expect(timers).toHaveBeenCalledTimes(2);
   });
 
@@ -55,13 +70,21 @@ describe('heartbeats', () => {
     vi.setSystemTime(60000037);
     const set = vi.spyOn(globalThis, 'setTimeout');
     const { response } = open({ sse_heartbeat: '10s' });
-    vi.advanceTimersByTime(10000);
-    expect(set).toHaveBeenLastCalledWith(expect.any(Function), 9963);
+    expect(set).toHaveBeenLastCalledWith(expect.any(Function), 4963);
     response.close();
     open({ sse_heartbeat: '500ms' });
     vi.advanceTimersByTime(500);
     expect(set).toHaveBeenLastCalledWith(expect.any(Function), 500);
     vi.setSystemTime(60000000);
+  });
+
+  test('are not waited for by the end of a lifetime', () => {
+    const { sent, onBeat } = open({}, 3000);
+    vi.advanceTimersByTime(3000);
+    expect(onBeat).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
+    expect(onBeat).toHaveBeenCalledTimes(1);
+    expect(sent).toEqual(['retry: 2000\n']);
   });
 
   test('wait for as long as something else is sent', () => {
@@ -70,9 +93,9 @@ describe('heartbeats', () => {
       vi.advanceTimersByTime(4000);
       response.write('x');
     }
-    expect(sent.splice(0).join('')).toBe('retry: 2000\n\nxxxxxx');
+    expect(sent.splice(0).join('')).toBe('retry: 2000\nxxxxxx');
     vi.advanceTimersByTime(10000);
-    expect(sent).toEqual([':\n\n']);
+    expect(sent).toEqual([':\n']);
   });
 
   test('leave no timer behind a closed response', () => {

@@ -104,6 +104,8 @@ test('one that has just sent an event when its channel is forgotten follows the 
   expect(received()).toEqual(['data: 1']);
   counts.entries.clear();
   await vi.advanceTimersByTimeAsync(2000);
+  // The new position.
+  expect(received()).toEqual(['data: {}']);
   publish('one', '2');
   await wake();
   publish('one', '3');

@@ -1,0 +1,6 @@
+import { clock } from './zones.ts';
+
+/** In place of `Date.now`. */
+export function now(): number {
+  return clock.now;
+}
