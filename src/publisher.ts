@@ -1,13 +1,13 @@
 import { type Appended, append } from './channel/append.ts';
 import { channelState, deleteChannel, findChannel, lastPlace, removeEvents } from './channel/channel.ts';
-import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
+import { channelError, EMPTY_CHANNEL, parseChannels } from './channel/name.ts';
 import { passRingsOn } from './channel/ring.ts';
 import { countSubscribers } from './channel/subscribers.ts';
 import { isZoneFull, requireZones } from './channel/zones.ts';
 import { isEventStream } from './event-stream/media-type.ts';
 import { createParser } from './event-stream/parse.ts';
 import { fitsOneLine, type ServerEvent } from './event-stream/serialize.ts';
-import { answerJson, guarded, refuse } from './nginx/answer.ts';
+import { answerJson, guarded, refuse, refuseWith } from './nginx/answer.ts';
 import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
 
 /** What is left to do when the ring of this request was answered. */
@@ -30,7 +30,7 @@ function publish(r: NginxHTTPRequest): void {
     const channels = parseChannels(r.variables.sse_channel, r.uri);
     const channel = channels ? channels[0]! : '';
     if (!channels) {
-      refuse(r, 400, BAD_CHANNELS);
+      refuseWith(r, channelError(r.variables.sse_channel), EMPTY_CHANNEL);
     } else if (channels.length > 1) {
       refuse(r, 400, 'publish to one channel at a time');
     } else if (r.method === 'POST') {

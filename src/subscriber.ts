@@ -1,13 +1,13 @@
 import { logKey } from './channel/channel.ts';
 import { hasExactId, type Reader, startEvent } from './channel/cursor.ts';
-import { BAD_CHANNELS, parseChannels } from './channel/name.ts';
+import { channelError, EMPTY_CHANNEL, parseChannels } from './channel/name.ts';
 import { hasServers, passBells } from './channel/pass.ts';
 import { closeReader, isPlain, isReplay, isUnsettled, keepReader, openReader, read } from './channel/read.ts';
 import { isDoorbellMissing, setDoorbellMissing } from './channel/ring.ts';
 import { MAX_BELLS, markBells, pollDelay, releaseWait, waitForBells } from './channel/wait.ts';
 import { anyServed, isLeaving, LATE, lastServed, renewWorker } from './channel/worker.ts';
-import { counts, log, requireZones } from './channel/zones.ts';
-import { guarded, refuse } from './nginx/answer.ts';
+import { counts, isZoneFull, log, requireZones } from './channel/zones.ts';
+import { guarded, refuse, refuseWith } from './nginx/answer.ts';
 import { negotiate } from './nginx/negotiate.ts';
 import { openResponse } from './nginx/response.ts';
 import { sizeSetting, timeSetting } from './nginx/settings.ts';
@@ -67,13 +67,23 @@ function subscribe(r: NginxHTTPRequest): void {
     const wanted = r.args.history;
     const history = !wanted ? 0 : wanted === 'all' ? MANY : Number(wanted);
     if (!channels) {
-      refuse(r, 400, BAD_CHANNELS);
+      refuseWith(r, channelError(r.variables.sse_channel), EMPTY_CHANNEL);
     } else if (history < 0 || history % 1 !== 0) {
       refuse(r, 400, 'history is a number of events, or all');
     } else if (negotiate(r)) {
       const lastEventId = r.headersIn['Last-Event-ID'] || r.args.lastEventId;
-      const reader = openReader(channels, lastEventId, history, Date.now());
-      follow(r, reader, poll, budget, lifetime, drain);
+      let reader: Reader | undefined;
+      try {
+        reader = openReader(channels, lastEventId, history, Date.now());
+      } catch (error) {
+        if (!isZoneFull(error)) {
+          throw error;
+        }
+        refuse(r, 507, 'shared memory has no room for a new channel: enlarge sse_count in sse/zones.conf');
+      }
+      if (reader) {
+        follow(r, reader, poll, budget, lifetime, drain);
+      }
     }
   });
 }

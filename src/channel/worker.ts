@@ -14,8 +14,12 @@ const ANY = 'serving';
 /** To be called once a second by a js_periodic. */
 export function renewWorker(): void {
   const now = Date.now();
-  counts.set(key, now, KEEP);
-  counts.set(ANY, now, KEEP);
+  try {
+    counts.set(key, now, KEEP);
+    counts.set(ANY, now, KEEP);
+  } catch {
+    // The zone is full. Streams of a worker of which nothing is known end when it is told to leave by force.
+  }
 }
 
 /** When any worker last said that it serves, in milliseconds since 1970; 0 if none ever did. */

@@ -9,6 +9,14 @@ export function refuse(r: NginxHTTPRequest, status: number, error: string): void
   answerJson(r, status, { error });
 }
 
+/** Refuses a request for what is wrong with it; or, if that is '', with the configuration, which the error log tells. */
+export function refuseWith(r: NginxHTTPRequest, error: string, otherwise: string): void {
+  if (error === '') {
+    r.error(`sse: ${otherwise}`);
+  }
+  refuse(r, error ? 400 : 403, error || 'no channel is set for you');
+}
+
 /** What `r.return()` throws when the client has left. */
 const CLIENT_LEFT = 'failed to send response';
 

@@ -25,7 +25,9 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-test('a channel: each accepted event reaches each client once, in order, or lies in a gap that was told', () => {
+test('a channel: each accepted event reaches each client once, in order, or lies in a gap that was told', {
+  timeout: 60000 + RUNS * 10,
+}, () => {
   fc.assert(
     fc.property(scenarios, (scenario) => {
       expect(judge(scenario, run(scenario))).toEqual([]);

@@ -10,27 +10,31 @@ const AT_ONCE = 50;
 const RUNS = Number(process.env.MODEL_RUNS ?? 20000) / 10;
 const SEED = Number(process.env.MODEL_SEED ?? 1);
 
-test.each(engines)('a channel does in the engine %s what it does in Node', async (engine) => {
-  const nginx = await startNginx({
-    engine,
-    workers: 1,
-    server: `location /run {
+test.each(engines)(
+  'a channel does in the engine %s what it does in Node',
+  { timeout: 60000 + RUNS * 50 },
+  async (engine) => {
+    const nginx = await startNginx({
+      engine,
+      workers: 1,
+      server: `location /run {
       js_import model from /etc/nginx/model.js;
       js_content model.runAll;
       client_max_body_size 16m;
       client_body_buffer_size 16m;
     }`,
-    files: { '/etc/nginx/model.js': await bundleDriver('handler.ts') },
-  });
-  await fc.assert(
-    fc.asyncProperty(fc.array(scenarios, { minLength: AT_ONCE, maxLength: AT_ONCE }), async (some) => {
-      const transcripts = await runIn(nginx.url, some);
-      expect(some.flatMap((scenario, i) => judge(scenario, transcripts[i]!))).toEqual([]);
-    }),
-    { numRuns: RUNS / AT_ONCE, seed: SEED },
-  );
-  await nginx.stop();
-});
+      files: { '/etc/nginx/model.js': await bundleDriver('handler.ts') },
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(scenarios, { minLength: AT_ONCE, maxLength: AT_ONCE }), async (some) => {
+        const transcripts = await runIn(nginx.url, some);
+        expect(some.flatMap((scenario, i) => judge(scenario, transcripts[i]!))).toEqual([]);
+      }),
+      { numRuns: RUNS / AT_ONCE, seed: SEED },
+    );
+    await nginx.stop();
+  },
+);
 
 async function runIn(url: string, some: Scenario[]): Promise<Transcript[]> {
   const reply = await fetch(`${url}/run`, { method: 'POST', body: JSON.stringify(some) });

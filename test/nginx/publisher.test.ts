@@ -191,9 +191,13 @@ describe.each(engines)('publisher location (%s)', (engine) => {
     const post = (path: string, headers: Record<string, string> = {}, body: BodyInit = 'x') =>
       send(nginx, path, { method: 'POST', headers, body });
     const refusals: [number, RegExp, Promise<Awaited<ReturnType<typeof send>>>][] = [
-      [400, /end the path with a channel/, post('/publish/')],
-      [400, /end the path with a channel/, post('/publish/a%20b')],
-      [400, /end the path with a channel/, post(`/publish/${'x'.repeat(129)}`)],
+      [400, /^invalid channel: the last segment of the path must be 1 to 64 names/, post('/publish/')],
+      [400, /^invalid channel: the last segment of the path must be 1 to 64 names/, post('/publish/a%20b')],
+      [
+        400,
+        /^invalid channel: the last segment of the path must be 1 to 64 names/,
+        post(`/publish/${'x'.repeat(129)}`),
+      ],
       [400, /one channel at a time/, post('/publish/a,b')],
       [400, /not valid UTF-8/, post('/publish/a', {}, new Uint8Array([0x61, 0xff, 0x62]))],
       [

@@ -103,7 +103,7 @@ describe('shared memory', () => {
     expect(stream.events.at(-1)!.data).toBe('the log is trimmed to 5, and this goes in');
     expect(stream.events.filter(({ event }) => event)).toEqual([]);
     stream.leave();
-    await nginx.stop(/ngx_slab_alloc\(\) failed: no memory in js shared zone/);
+    await nginx.stop();
   });
 
   test.each([

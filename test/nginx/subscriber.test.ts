@@ -416,7 +416,7 @@ describe.each(engines)('subscriber location (%s)', (engine) => {
         const answer = await send(nginx, path);
         expect([answer.status, answer.json.error]).toEqual([
           400,
-          expect.stringMatching(/^end the path with a channel/),
+          expect.stringMatching(/^invalid channel: the last segment of the path must be 1 to 64 names/),
         ]);
       }
       for (const history of ['x', '-1', '1.5', 'ALL']) {

@@ -28,7 +28,7 @@ function publish(): number[] {
     uri: '/publish/a',
     headersIn: {},
     headersOut: {},
-    variables: {},
+    variables: { sse_channel: 'a' },
     requestText: 'x',
     return: (status: number) => answers.push(status),
     error(message: string) {

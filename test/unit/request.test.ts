@@ -1,6 +1,6 @@
 import './zones.ts';
 import { describe, expect, test } from 'vitest';
-import { parseChannels } from '../../src/channel/name.ts';
+import { NOT_SET, parseChannels } from '../../src/channel/name.ts';
 import { formatPositions, isAhead, parsePositions } from '../../src/channel/position.ts';
 import { pollDelay } from '../../src/channel/wait.ts';
 import { isEventStream } from '../../src/event-stream/media-type.ts';
@@ -9,24 +9,20 @@ import { countSetting, sizeSetting, timeSetting } from '../../src/nginx/settings
 
 describe('channels', () => {
   test.each([
-    [undefined, '/events/news', ['news']],
-    [undefined, '/a/b/c', ['c']],
-    [undefined, '/events/a,b,a', ['a', 'b']],
-    [undefined, '/events/ü-☃.x:y@z', ['ü-☃.x:y@z']],
+    [NOT_SET, '/events/news', ['news']],
+    [NOT_SET, '/a/b/c', ['c']],
+    [NOT_SET, '/events/a,b,a', ['a', 'b']],
+    [NOT_SET, '/events/ü-☃.x:y@z', ['ü-☃.x:y@z']],
     ['rooms/blue', '/x', ['rooms/blue']],
-    ['', '/x', ['x']],
-    [undefined, '/events/', undefined],
-    [undefined, '/a,,b', undefined],
-    [undefined, '/a b', undefined],
-    [undefined, '/a\0', undefined],
-    [undefined, `/${'x'.repeat(128)}`, ['x'.repeat(128)]],
-    [undefined, `/${'x'.repeat(129)}`, undefined],
-    [
-      undefined,
-      `/${Array.from({ length: 64 }, (_, i) => i)}`,
-      Array.from({ length: 64 }, (_, i) => String(i)),
-    ],
-    [undefined, `/${Array.from({ length: 65 }, (_, i) => i)}`, undefined],
+    ['', '/x', undefined],
+    [NOT_SET, '/events/', undefined],
+    [NOT_SET, '/a,,b', undefined],
+    [NOT_SET, '/a b', undefined],
+    [NOT_SET, '/a\0', undefined],
+    [NOT_SET, `/${'x'.repeat(128)}`, ['x'.repeat(128)]],
+    [NOT_SET, `/${'x'.repeat(129)}`, undefined],
+    [NOT_SET, `/${Array.from({ length: 64 }, (_, i) => i)}`, Array.from({ length: 64 }, (_, i) => String(i))],
+    [NOT_SET, `/${Array.from({ length: 65 }, (_, i) => i)}`, undefined],
   ])('%j and %j name %j', (setting, path, channels) => {
     expect(parseChannels(setting, path)).toEqual(channels);
   });

@@ -1,5 +1,6 @@
 /** Subscribers of a doorbell that rings when a test says so. To be imported before anything that it mocks. */
 import { afterEach, beforeEach, vi } from 'vitest';
+import { NOT_SET } from '../../src/channel/name.ts';
 import { batches, counts, log } from './zones.ts';
 
 vi.useFakeTimers({ now: 60000000 });
@@ -40,7 +41,7 @@ export function subscribe(
     args: {},
     headersIn: {},
     headersOut: {},
-    variables,
+    variables: { sse_channel: NOT_SET, ...variables },
     sendHeader() {},
     send(text: string) {
       send(text);
