@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, open, send } from './client.ts';
 import { type Nginx, startNginx } from './nginx.ts';
@@ -146,6 +147,10 @@ describe('relay', () => {
     expect(upstream.connections.at(-1)).toMatchObject({ path: '/mine?a=1', headers: { authorization: 'x' } });
     expect(upstream.connections.at(-1)!.headers['accept-encoding']).toBeUndefined();
     upstream.answer = startStream;
+  });
+
+  test("waits longer for the upstream than nginx's 60 seconds", () => {
+    expect(readFileSync('nginx/sse/relay.conf', 'utf8')).toMatch(/^proxy_read_timeout 10m;/m);
   });
 
   describe('the token stream of the examples', () => {
