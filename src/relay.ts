@@ -70,30 +70,33 @@ function startRelaying(r: NginxHTTPRequest): Relaying {
   };
   let hasEnded = false;
   let output = '';
-  let retry: number | undefined;
-  let lastId = '';
   const parser = createParser(
     (event) => {
-      retry = event.retry === undefined ? retry : undefined;
-      lastId = event.id ?? lastId;
       if (!hasEnded) {
         send(onEvent(event, r, relay));
       }
     },
-    (ms) => {
-      retry = ms;
-    },
+    () => {},
     { line: largest + 16, event: largest },
+    ({ id, retry }) => {
+      // No event, but with an effect: a reconnection time, or an id to resume from.
+      if (!hasEnded && (id !== undefined || retry !== undefined)) {
+        output +=
+          (id === undefined ? '' : `id: ${id}\n`) + (retry === undefined ? '\n' : `retry: ${retry}\n\n`);
+      }
+    },
+    (comment) => {
+      // The upstream's heartbeat keeps our client's connection alive, too.
+      if (!hasEnded) {
+        output += `${comment}\n\n`;
+      }
+    },
   );
 
   return (data, isLast) => {
     output = '';
     try {
       parser.feed(data);
-      sendBlocksWithoutData();
-      if (output === '' && data[0] === COLON) {
-        output = ':\n\n'; // the upstream's heartbeat keeps our client's connection alive, too
-      }
       if ((isLast || hasEnded) && onEnd) {
         send(onEnd(r, relay));
       }
@@ -102,18 +105,6 @@ function startRelaying(r: NginxHTTPRequest): Relaying {
     }
     return { output, isOver: isLast || hasEnded };
   };
-
-  /** They are no events, but have their effect: a reconnection time, or an id to resume from. */
-  function sendBlocksWithoutData(): void {
-    if (retry !== undefined) {
-      output += `retry: ${retry}\n\n`;
-      retry = undefined;
-    }
-    if (parser.lastEventId !== lastId) {
-      lastId = parser.lastEventId;
-      output += `id: ${lastId}\n\n`;
-    }
-  }
 
   function send(result: Result): void {
     const events = Array.isArray(result) ? result : result ? [result] : [];
@@ -125,7 +116,5 @@ function startRelaying(r: NginxHTTPRequest): Relaying {
     }
   }
 }
-
-const COLON = 58;
 
 export default { header, body };

@@ -22,13 +22,17 @@ export interface Parser {
  * Reads an event stream per the WHATWG HTML standard, section 9.2.6 "Interpreting an event stream".
  *
  * @param onEvent gets each event. Its `id` is that of its own block, so undefined if the block has none; an id
- * with NUL is ignored, as the standard says, and so is a block without data.
+ * with NUL is ignored, as the standard says, and a block without data is no event.
  * @param onRetry gets each reconnection time, in milliseconds.
+ * @param onBare gets each block without data, at its end: no event, but its id and retry count.
+ * @param onComment gets each line that is a comment, with its colon.
  */
 export function createParser(
   onEvent: (event: ServerEvent) => void,
   onRetry: (ms: number) => void,
   limits: Limits,
+  onBare?: (block: ServerEvent) => void,
+  onComment?: (line: string) => void,
 ): Parser {
   const parser = { feed, lastEventId: '' };
   // A line that spans many chunks is joined once, when it ends: joining at each chunk would be quadratic.
@@ -79,6 +83,12 @@ export function createParser(
 
   function readField(line: string): void {
     const colon = line.indexOf(':');
+    if (colon === 0) {
+      if (onComment) {
+        onComment(line);
+      }
+      return;
+    }
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
     if (field === 'data') {
@@ -104,6 +114,8 @@ export function createParser(
     dataLength = 0;
     if (isEvent) {
       onEvent(finished);
+    } else if (onBare) {
+      onBare(finished);
     }
     // Not before the event has been taken: if onEvent throws, it has to come again.
     if (finished.id !== undefined) {

@@ -73,11 +73,11 @@ describe('relay', () => {
     write('\n\nevent: twice\ndata: d\n\n');
     await stream.untilEvents(4);
     write(': heartbeat\n\n');
-    await stream.until(({ text }) => text.endsWith(':\n\n'));
+    await stream.until(({ text }) => text.endsWith(': heartbeat\n\n'));
     end();
     await stream.until(({ ended }) => ended);
     expect(stream.text).toBe(
-      'id: 1\ndata: 1 a\n\nretry: 7\n\ndata: 2 c\n\nevent: twice\ndata: d\n\nid: copy\nevent: copy\ndata: D\n\n:\n\n',
+      'id: 1\ndata: 1 a\n\nretry: 7\n\ndata: 2 c\n\nevent: twice\ndata: d\n\nid: copy\nevent: copy\ndata: D\n\n: heartbeat\n\n',
     );
   });
 
@@ -87,7 +87,17 @@ describe('relay', () => {
     await stream.untilEvents(1);
     write('id: e-6\n\n');
     await stream.until(({ text }) => text.endsWith('id: e-6\n\n'));
-    expect(stream.text).toBe('data: 1 x\n\nretry: 2000\n\nid: e-5\n\nid: e-6\n\n');
+    expect(stream.text).toBe('retry: 2000\n\nid: e-5\n\ndata: 1 x\n\nid: e-6\n\n');
+    end();
+  });
+
+  test('puts comments and blocks without data in their place among the events', async () => {
+    const { stream, write, end } = await start('/mine');
+    write(':a\n: b\ndata: x\n\nid: e-5\nretry: 9\n\ndata: y\n: c\n\nevent: none\n\nid\n\n:d\n');
+    await stream.until(({ text }) => text.endsWith(':d\n\n'));
+    expect(stream.text).toBe(
+      ':a\n\n: b\n\ndata: 1 x\n\nid: e-5\nretry: 9\n\n: c\n\ndata: 2 y\n\nid: \n\n:d\n\n',
+    );
     end();
   });
 

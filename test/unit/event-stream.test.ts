@@ -100,6 +100,21 @@ describe('createParser', () => {
     expect(parse([Buffer.from('id: 1\n\nid\n\n')]).lastEventId).toBe('');
   });
 
+  test('tells of comments and of blocks without data where they stand', () => {
+    const seen: unknown[] = [];
+    const parser = createParser(
+      ({ data }) => seen.push(data),
+      () => {},
+      UNLIMITED,
+      (block) => seen.push(block),
+      (line) => seen.push(line),
+    );
+    for (const byte of Buffer.from(': a\ndata: x\n:b\n\nid: 1\nretry: 2\n\n\n:\ndata: y\n\nid: 3\n')) {
+      parser.feed(Buffer.from([byte]));
+    }
+    expect(seen).toEqual([': a', ':b', 'x', { id: '1', retry: 2, data: '' }, { data: '' }, ':', 'y']);
+  });
+
   test('agrees with a standard parser, however a stream is cut', () => {
     const field = fc.constantFrom('data', 'event', 'id', 'retry', 'foo', '', 'data ', '\ufeff');
     const colon = fc.constantFrom(':', ': ', ':  ', '');
