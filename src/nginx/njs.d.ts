@@ -11,3 +11,8 @@ interface NginxStreamRequest {
   /** Sends to the upstream. */
   sendUpstream(data: NjsStringOrBuffer, options?: NginxStreamSendOptions): void;
 }
+
+interface NginxHTTPRequest {
+  /** Whether rewrite, try_files, error_page or a subrequest led to the location. */
+  readonly internal: boolean;
+}
