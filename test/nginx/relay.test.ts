@@ -521,30 +521,51 @@ describe('relay', () => {
   describe('the token stream of the examples', () => {
     const token = (content: string) => `data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`;
 
-    test('is counted', async () => {
-      const { stream, write } = await start('/tokens?max=100');
-      write(token('Hel') + token('lo'));
-      await stream.untilEvents(2);
-      write('data: [DONE]\n\n');
+    const texts = (events: { data: string }[]) => events.map(({ data }) => data);
+
+    test('passes as it is, and is counted in the log', async () => {
+      const { stream, write, end } = await start('/tokens?max=100');
+      const odd = [
+        '',
+        'null',
+        '7',
+        'error: overloaded',
+        '{"choices":0}',
+        '{"choices":[null]}',
+        '{"error":{"code":1}}',
+      ];
+      const bytes = `${token('Hel')}${odd.map((data) => `data: ${data}\n\n`).join('')}${token('lo')}data: [DONE]\n\n`;
+      write(bytes);
+      end();
       await stream.until(({ ended }) => ended);
-      expect(stream.events.slice(2)).toMatchObject([
-        { event: 'usage', data: '{"tokens":2,"cutOff":false}' },
-        { data: '[DONE]' },
-      ]);
+      expect(stream.text).toBe(bytes);
+      expect(await linesWith('tokens: 2 (complete)')).toHaveLength(1);
     });
 
-    test('is cut off after N', async () => {
-      const { stream, write } = await start('/tokens?max=3');
+    test('is cut off after N, as the API itself does it', async () => {
+      const { stream, connection, write } = await start('/tokens?max=3');
       write(['a', 'b', 'c', 'd', 'e'].map(token).join(''));
       await stream.until(({ ended }) => ended);
-      expect(stream.events.map(({ data }) => data)).toEqual([
-        ...['a', 'b', 'c'].map((content) => JSON.stringify({ choices: [{ delta: { content } }] })),
-        '{"tokens":3,"cutOff":true}',
+      const chunk = (content: string) => ({ choices: [{ delta: { content } }] });
+      expect(texts(stream.events)).toEqual([
+        JSON.stringify(chunk('a')),
+        JSON.stringify(chunk('b')),
+        JSON.stringify({ choices: [{ ...chunk('c').choices[0], finish_reason: 'length' }] }),
         '[DONE]',
       ]);
+      await closes(connection);
+      expect(await linesWith('tokens: 3 (ended)')).toHaveLength(1);
+    });
+
+    test('is counted if the client leaves', async () => {
+      const { stream, connection, write } = await start('/tokens');
+      write(['a', 'b', 'c', 'd'].map(token).join(''));
+      await stream.untilEvents(4);
+      stream.leave();
+      await closes(connection);
       await eventually(
-        async () => upstream.open().length,
-        (count) => count === 0,
+        () => linesWith('tokens: 4 (client)'),
+        ({ length }) => length === 1,
       );
     });
   });
