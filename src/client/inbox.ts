@@ -102,6 +102,8 @@ export function remove(id: string, entry: number): void {
 
 /** Takes the events of one entry out; undefined if they are gone. */
 export function take(id: string, entry: number): ClientEvent[] | undefined {
-  const text = log.pop(`client/${id}/${entry}`);
+  // Not by `pop`: before njs 1.0.1 it returns undefined in a zone with a timeout.
+  const text = log.get(`client/${id}/${entry}`);
+  log.delete(`client/${id}/${entry}`);
   return text ? JSON.parse(text) : undefined;
 }
