@@ -4,11 +4,18 @@ import { announceNotes } from './channel/ring.ts';
 import { counts, isZoneFull, log, requireZones } from './channel/zones.ts';
 import { isEventStream } from './event-stream/media-type.ts';
 import { createParser, type Parser } from './event-stream/parse.ts';
-import { innerKey, innerZone } from './nginx/inner.ts';
+import { innerKey } from './nginx/inner.ts';
 import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
 import { backoff } from './upstream/backoff.ts';
 import { redirectTarget, type Target } from './upstream/redirect.ts';
-import { isOverdue, loadState, saveState, takeOver, type UpstreamState } from './upstream/state.ts';
+import {
+  isOverdue,
+  loadState,
+  saveState,
+  stateZone,
+  takeOver,
+  type UpstreamState,
+} from './upstream/state.ts';
 
 /** So that a predecessor in another worker has finished the chunk at which it finds out that it is overdue. */
 const HANDOVER = 100;
@@ -64,7 +71,9 @@ async function follow(session: NginxPeriodicSession): Promise<void> {
 function hasZones(): boolean {
   try {
     requireZones();
-    innerZone();
+    innerKey();
+    // Earlier versions kept the key there, which `state=` wrote into a file.
+    stateZone().delete('key');
     return true;
   } catch (error) {
     ngx.log(ngx.ERR, `sse: upstream: ${(error as Error).message}`);

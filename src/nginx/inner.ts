@@ -1,30 +1,24 @@
 import { settingError } from './settings.ts';
 
+/** nginx's requests to itself, to the servers that include sse/inner.conf. */
+
+/** Of its own, so that no file of a zone with `state=` holds the key. */
+const secrets = ngx.shared?.sse_secret as NgxSharedDict<string> | undefined;
+
 /**
- * nginx's requests to itself, to the servers that include sse/inner.conf. What they share is in the zone
- * `sse_upstream`.
+ * The secret by which our own requests are known.
+ * @throws SettingError where its zone is not configured.
  */
-
-/** @throws SettingError where the zone is not configured. */
-export function innerZone(): NgxSharedDict<string> {
-  const zone = ngx.shared?.sse_upstream as NgxSharedDict<string> | undefined;
-  if (!zone) {
-    throw settingError(
-      'sse/zones.conf has to declare the zone sse_upstream: js_shared_dict_zone zone=sse_upstream:64k;',
-    );
-  }
-  return zone;
-}
-
-/** The secret by which our own requests are known. */
 export function innerKey(): string {
-  const zone = innerZone();
-  const known = zone.get('key');
+  if (!secrets) {
+    throw settingError('put "include sse/http.conf;" into http: it declares the zone sse_secret');
+  }
+  const known = secrets.get('key');
   if (known) {
     return known;
   }
-  zone.add('key', randomKey());
-  return zone.get('key') as string;
+  secrets.add('key', randomKey());
+  return secrets.get('key') as string;
 }
 
 /** 128 random bits. */

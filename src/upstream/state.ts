@@ -1,5 +1,5 @@
 import { counts } from '../channel/zones.ts';
-import { innerZone } from '../nginx/inner.ts';
+import { settingError } from '../nginx/settings.ts';
 
 /** What is known of an upstream, in shared memory, so that any worker can go on where another one was killed. */
 
@@ -19,13 +19,24 @@ export interface UpstreamState {
   problem: string;
 }
 
+/** @throws SettingError where the zone is not configured. */
+export function stateZone(): NgxSharedDict<string> {
+  const zone = ngx.shared?.sse_upstream as NgxSharedDict<string> | undefined;
+  if (!zone) {
+    throw settingError(
+      'sse/zones.conf has to declare the zone sse_upstream: js_shared_dict_zone zone=sse_upstream:64k;',
+    );
+  }
+  return zone;
+}
+
 export function loadState(name: string): UpstreamState {
-  const text = innerZone().get(`state/${name}`);
+  const text = stateZone().get(`state/${name}`);
   return text ? JSON.parse(text) : { lastEventId: '', epoch: '', place: 0, healthy: false, problem: '' };
 }
 
 export function saveState(name: string, state: UpstreamState): void {
-  innerZone().set(`state/${name}`, JSON.stringify(state));
+  stateZone().set(`state/${name}`, JSON.stringify(state));
 }
 
 /**

@@ -9,7 +9,35 @@ const EVENTS = 50000;
 const ZONES = `
 js_shared_dict_zone zone=sse_log:64m timeout=1h;
 js_shared_dict_zone zone=sse_count:4m type=number timeout=1h;
-js_shared_dict_zone zone=sse_upstream:64k`;
+js_shared_dict_zone zone=sse_upstream:32k`;
+
+/** Handlers that look into the zone of the upstreams, and fill it. */
+const ZONE = `
+const zone = ngx.shared.sse_upstream;
+function show(r) {
+  r.return(200, zone.keys().join());
+}
+function addKey(r) {
+  zone.set('key', 'old');
+  r.return(204);
+}
+function fill(r) {
+  for (const size of [1000, 100, 1]) {
+    try {
+      for (let i = 0; ; i++) {
+        zone.set('fill-' + size + '-' + i, 'x'.repeat(size));
+      }
+    } catch {}
+  }
+  r.return(204);
+}
+function empty(r) {
+  for (const key of zone.keys().filter((key) => key.startsWith('fill'))) {
+    zone.delete(key);
+  }
+  r.return(204);
+}
+export default { show, addKey, fill, empty };`;
 
 function follows(upstream: SseServer): string {
   return `server {
@@ -87,16 +115,45 @@ test('with state= it goes on after a restart where it was', async () => {
     (length) => length === 1,
   );
   upstream.write('id: 41\ndata: x\n\n');
-  await eventually(
+  const saved = await eventually(
     () => nginx.sh('cat /tmp/sse-upstream.json'),
     (state) => state.includes('41'),
   );
+  // Nothing but that: the key to nginx's own server is in no file.
+  expect(Object.keys(JSON.parse(saved))).toEqual(['state/fast']);
   await nginx.restart();
   await eventually(
     async () => upstream.connections.length,
     (length) => length === 2,
   );
   expect(upstream.connections[1]!.headers['last-event-id']).toBe('41');
+  await upstream.close();
+  await nginx.stop(/Connection refused/, /prematurely closed connection/, /sse: upstream of "/);
+});
+
+test('a key from an old state file opens nothing, and is removed', async () => {
+  const upstream = await startSseServer();
+  const nginx = await startNginx({
+    http: follows(upstream),
+    server: `${PUBLISH_AND_SUBSCRIBE}
+      js_import zone from /etc/nginx/zone.js;
+      location = /zone { js_content zone.show; }
+      location = /key { js_content zone.addKey; }`,
+    files: { '/etc/nginx/sse/zones.conf': `${ZONES};`, '/etc/nginx/zone.js': ZONE },
+  });
+  await eventually(
+    async () => upstream.connections.length,
+    (length) => length === 1,
+  );
+  await send(nginx, '/key');
+  const ask =
+    "curl -s -o /dev/null -w '%{http_code}' -H 'Host: fast' -H 'X-SSE-Key: old' http://127.0.0.1:8129/";
+  expect(await nginx.sh(ask)).toBe('403');
+  await nginx.sh('kill -HUP 1');
+  await eventually(
+    async () => (await send(nginx, '/zone')).text,
+    (keys) => keys === 'state/fast',
+  );
   await upstream.close();
   await nginx.stop(/Connection refused/, /prematurely closed connection/, /sse: upstream of "/);
 });
