@@ -1,11 +1,13 @@
 import { append } from './channel/append.ts';
-import { findChannel, idOf, lastPlace, logKey } from './channel/channel.ts';
+import { findChannel, firstPlace, lastPlace, logKey } from './channel/channel.ts';
+import { parseChannels } from './channel/name.ts';
 import { announceNotes } from './channel/ring.ts';
 import { counts, isZoneFull, log, requireZones } from './channel/zones.ts';
 import { isEventStream } from './event-stream/media-type.ts';
-import { createParser, type Parser } from './event-stream/parse.ts';
+import { createParser } from './event-stream/parse.ts';
+import type { ServerEvent } from './event-stream/serialize.ts';
 import { innerKey } from './nginx/inner.ts';
-import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
+import { countSetting, settingError, sizeSetting, timeSetting } from './nginx/settings.ts';
 import { backoff } from './upstream/backoff.ts';
 import { redirectTarget, type Target } from './upstream/redirect.ts';
 import {
@@ -16,6 +18,7 @@ import {
   takeOver,
   type UpstreamState,
 } from './upstream/state.ts';
+import { createUnsaved, type Entry } from './upstream/unsaved.ts';
 
 /** So that a predecessor in another worker has finished the chunk at which it finds out that it is overdue. */
 const HANDOVER = 100;
@@ -44,22 +47,34 @@ async function follow(session: NginxPeriodicSession): Promise<void> {
     return;
   }
   const inner = session.variables.sse_inner as string;
-  const number = takeOver(name);
+  let number = 0;
   let failures = 0;
+  let retry: number | undefined;
   let said = '';
-  await sleep(HANDOVER);
 
-  while (!isOverdue(name, number)) {
-    const problem = await connect(inner, name, number);
-    if (isOverdue(name, number)) {
-      return;
+  for (;;) {
+    let problem: string;
+    try {
+      if (number === 0) {
+        number = takeOver(name);
+        await sleep(HANDOVER);
+      }
+      problem = isOverdue(name, number) ? '' : await connect(inner, name, number);
+      if (isOverdue(name, number)) {
+        return;
+      }
+      if (problem === NO_CONTENT) {
+        ngx.log(ngx.WARN, `sse: upstream of "${name}" answered 204: not following it any more`);
+        return;
+      }
+      const state = loadState(name);
+      failures = state.healthy ? 0 : failures + 1;
+      retry = state.retry;
+    } catch (error) {
+      // Whatever it is: a rejection that nobody handles would end the loop without a word.
+      problem = `cannot be followed: ${(error as Error).message}`;
+      failures++;
     }
-    if (problem === NO_CONTENT) {
-      ngx.log(ngx.WARN, `sse: upstream of "${name}" answered 204: not following it any more`);
-      return;
-    }
-    const { healthy, retry } = loadState(name);
-    failures = healthy ? 0 : failures + 1;
     if (problem !== '' && problem !== said) {
       ngx.log(ngx.ERR, `sse: upstream of "${name}" ${problem}; trying again until it works`);
     }
@@ -84,24 +99,32 @@ function hasZones(): boolean {
 /** Resolves when the stream has ended: with '', or with what was wrong. */
 async function connect(inner: string, name: string, number: number): Promise<string> {
   let target: Target | undefined;
-  saveState(name, Object.assign(loadState(name), { healthy: false, problem: '' }));
-  try {
-    for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-      const reply = await ngx.fetch(`http://${inner}/`, { headers: requestHeaders(name, number, target) });
-      const location = reply.headers.get('Location');
-      if (REDIRECTS.indexOf(reply.status) < 0 || !location) {
-        return reply.status === 204 ? NO_CONTENT : reply.headers.get(PROBLEM) || loadState(name).problem;
-      }
-      const from = target && 'url' in target ? target.url : undefined;
-      target = redirectTarget(location, reply.headers.get(HOST) || '', reply.headers.get(PORT) || '', from);
-      if (!target) {
-        return `redirects to "${location}", which is no URL to follow`;
-      }
+  saveState(name, Object.assign(loadState(name), { healthy: false }));
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+    let reply: Response;
+    try {
+      reply = await ngx.fetch(`http://${inner}/`, { headers: requestHeaders(name, number, target) });
+    } catch (error) {
+      return `cannot be reached through ${inner}: ${(error as Error).message}`;
     }
-    return `redirects more than ${MAX_REDIRECTS} times`;
-  } catch (error) {
-    return `cannot be reached through ${inner}: ${(error as Error).message}`;
+    const location = reply.headers.get('Location');
+    if (REDIRECTS.indexOf(reply.status) < 0 || !location) {
+      return reply.status === 204 ? NO_CONTENT : problemOf(reply);
+    }
+    const from = target && 'url' in target ? target.url : undefined;
+    target = redirectTarget(location, reply.headers.get(HOST) || '', reply.headers.get(PORT) || '', from);
+    if (!target) {
+      return `redirects to "${location}", which is no URL to follow`;
+    }
   }
+  return `redirects more than ${MAX_REDIRECTS} times`;
+}
+
+async function problemOf(reply: Response): Promise<string> {
+  if (reply.status === 200) {
+    return reply.headers.get(PROBLEM) || (await reply.text());
+  }
+  return reply.headers.get(PROBLEM) || `is refused by nginx's own server with status ${reply.status}`;
 }
 
 function requestHeaders(name: string, number: number, target: Target | undefined): Record<string, string> {
@@ -136,10 +159,10 @@ let ended = false;
 
 interface Connection {
   name: string;
-  channel: string;
   number: number;
   state: UpstreamState;
-  parser: Parser;
+  /** @throws Error for what cannot be read or appended. */
+  feed(data: Buffer): void;
 }
 
 /** js_header_filter: looks at what the upstream answered. */
@@ -148,95 +171,136 @@ function header(r: NginxHTTPRequest): void {
   ended = false;
   const headers = r.headersOut;
   const type = headers['Content-Type'] || '';
+  const encoding = headers['Content-Encoding'] || 'identity';
   delete headers['Content-Length'];
   headers[HOST] = r.variables.proxy_host || '';
   headers[PORT] = r.variables.proxy_port || '';
   if (r.status !== 200) {
     headers[PROBLEM] = `answers with status ${r.status}`;
-  } else if (isEventStream(type)) {
-    connection = open(r);
-  } else {
+  } else if (!isEventStream(type)) {
     headers[PROBLEM] = `answers with Content-Type "${type}", not text/event-stream`;
+  } else if (encoding !== 'identity') {
+    headers[PROBLEM] = `answers with Content-Encoding "${encoding}", which cannot be read`;
+  } else {
+    try {
+      connection = open(r);
+    } catch (error) {
+      headers[PROBLEM] = `cannot be followed: ${(error as Error).message}`;
+    }
   }
 }
 
 function open(r: NginxHTTPRequest): Connection {
   const name = r.variables.server_name as string;
-  const channel = r.variables.sse_channel || name;
+  const channel = channelOf(r.variables.sse_channel || name);
   const limits = {
     history: countSetting(r, 'sse_history', 100, 1000000),
     ttl: timeSetting(r, 'sse_ttl', 3600000, 1000),
   };
   const largest = sizeSetting(r, 'sse_max_event', 1048576, 64 * 1048576);
   const state = loadState(name);
-  const known = unsavedIds(channel, state);
+  const unsaved = createUnsaved(state.pending ? entriesSince(channel, state) : [], state.lastEventId);
   const parser = createParser(
-    (event) => {
-      // Events without an id that come before one that is known were appended with it.
-      const isKnown = event.id === undefined ? known.size > 0 : known.delete(event.id);
-      if (!isKnown) {
-        append(channel, event, limits);
-      }
-    },
+    take,
     (ms) => {
       state.retry = ms;
     },
     { line: largest + 16, event: largest },
   );
   parser.lastEventId = state.lastEventId;
-  return { name, channel, number: Number(r.headersIn[NUMBER]), state, parser };
-}
+  return { name, number: Number(r.headersIn[NUMBER]), state, feed };
 
-/** Events that a worker appended but was killed before it could save its state. The upstream will replay them. */
-function unsavedIds(channel: string, state: UpstreamState): Set<string> {
-  const ids = new Set<string>();
-  if (findChannel(channel) === state.epoch) {
-    const last = lastPlace(state.epoch) || 0;
-    for (let place = state.place + 1; place <= last; place++) {
-      const event = log.get(logKey(state.epoch, place));
-      if (event) {
-        ids.add(idOf(event));
-      }
+  function feed(data: Buffer): void {
+    try {
+      parser.feed(data);
+      state.healthy = true;
+    } finally {
+      state.lastEventId = parser.lastEventId;
+      saveState(name, state);
     }
   }
-  return ids;
+
+  /** Whatever happens in here, the state in shared memory tells what is in the log, but for one event. */
+  function take(event: ServerEvent): void {
+    const wasAppended = unsaved.wasAppended(event);
+    if (!unsaved.isExpected()) {
+      state.pending = false;
+    }
+    if (wasAppended) {
+      return;
+    }
+    if (!state.pending) {
+      state.epoch = findChannel(channel) || '';
+      state.place = lastPlace(state.epoch) || 0;
+      state.pending = true;
+    }
+    state.lastEventId = parser.lastEventId;
+    saveState(name, state);
+    append(channel, event, limits);
+    state.pending = unsaved.isExpected();
+  }
 }
 
-/** js_body_filter: appends the events, and passes nothing on. */
+function channelOf(setting: string): string {
+  const channels = parseChannels(setting, '');
+  if (!channels || channels.length > 1) {
+    throw settingError(`$sse_channel, or else server_name, is "${setting}", but has to be one channel`);
+  }
+  return channels[0]!;
+}
+
+/** What was appended to the channel since the state was saved. */
+function entriesSince(channel: string, state: UpstreamState): Entry[] {
+  const entries: Entry[] = [];
+  const epoch = findChannel(channel) || '';
+  const last = lastPlace(epoch) || 0;
+  // An epoch other than the state's began after it was saved.
+  for (let place = epoch === state.epoch ? state.place + 1 : firstPlace(epoch); place <= last; place++) {
+    const key = logKey(epoch, place);
+    const text = log.get(key);
+    if (text) {
+      entries.push({ key, text });
+    }
+  }
+  return entries;
+}
+
+/** js_body_filter: appends the events, and passes on nothing but what went wrong. */
 function body(r: NginxHTTPRequest, data: Buffer, flags: NginxHTTPSendBufferOptions): void {
-  const isOver = !connection || !take(connection, data) || flags.last;
-  if (isOver && !ended) {
+  const problem = connection ? receive(connection, data) : '';
+  if ((problem !== undefined || flags.last) && !ended) {
     // Our own request is over then, whereupon nginx closes the connection to the upstream.
     ended = true;
     connection = undefined;
-    r.sendBuffer('', { last: true });
+    r.sendBuffer(problem || '', { last: true });
   }
 }
 
-/** Returns false if the connection has to end. */
-function take({ name, channel, number, state, parser }: Connection, data: Buffer): boolean {
+/** Returns undefined if the connection goes on; otherwise '', or what went wrong. */
+function receive({ name, number, feed }: Connection, data: Buffer): string | undefined {
   if (isOverdue(name, number)) {
-    return false;
+    return '';
   }
   try {
-    parser.feed(data);
-    state.healthy = true;
-  } catch (error) {
-    state.problem = isZoneFull(error)
-      ? 'sends more than shared memory holds (sse/zones.conf)'
-      : `cannot be read: ${(error as Error).message}`;
+    feed(data);
+    return undefined;
+  } catch (thrown) {
+    const error = thrown as Error;
+    if (isZoneFull(error)) {
+      return 'sends more than shared memory holds: enlarge the zones in sse/zones.conf';
+    }
+    return `${error.name === 'SettingError' ? 'cannot be followed' : 'cannot be read'}: ${error.message}`;
   }
-  state.lastEventId = parser.lastEventId;
-  state.epoch = findChannel(channel) || '';
-  state.place = lastPlace(state.epoch) || 0;
-  saveState(name, state);
-  return state.problem === '';
 }
 
 /** js_periodic, once a minute: an upstream's events come to body filters, which cannot pass a ring on. */
 function announce(): void {
-  if (counts) {
-    announceNotes();
+  try {
+    if (counts) {
+      announceNotes();
+    }
+  } catch {
+    // The zone is full: subscribers that wait look by themselves at their heartbeat.
   }
 }
 

@@ -36,8 +36,12 @@ export function redirectTarget(
   return { url: location.replace(/#.*/, '') };
 }
 
-function splitPath(text: string): Target {
+function splitPath(text: string): Target | undefined {
   const mark = text.indexOf('?');
   const path = mark < 0 ? text : text.slice(0, mark);
-  return { path: decodeURI(path), args: mark < 0 ? '' : text.slice(mark + 1) };
+  try {
+    return { path: decodeURI(path), args: mark < 0 ? '' : text.slice(mark + 1) };
+  } catch {
+    return undefined; // "%" that is no percent-encoding of UTF-8
+  }
 }

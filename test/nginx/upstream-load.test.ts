@@ -158,6 +158,55 @@ test('a key from an old state file opens nothing, and is removed', async () => {
   await nginx.stop(/Connection refused/, /prematurely closed connection/, /sse: upstream of "/);
 });
 
+test('a full zone is said once, loses nothing, and is tried again', async () => {
+  const upstream = await startSseServer();
+  upstream.answer = (connection) => {
+    startStream(connection);
+    connection.response.write('retry: 20\n\nid: 1\ndata: first\n\n');
+  };
+  const nginx = await startNginx({
+    http: follows(upstream),
+    server: `${PUBLISH_AND_SUBSCRIBE}
+      js_import zone from /etc/nginx/zone.js;
+      location = /fill { js_content zone.fill; }
+      location = /empty { js_content zone.empty; }`,
+    files: { '/etc/nginx/sse/zones.conf': `${ZONES};`, '/etc/nginx/zone.js': ZONE },
+  });
+  await eventually(
+    async () => (await send(nginx, '/publish/fast')).json?.events ?? 0,
+    (events) => events === 1,
+  );
+  upstream.answer = startStream;
+  await send(nginx, '/fill');
+  upstream.write('id: 2\ndata: second\n\n');
+  const line =
+    'sse: upstream of "fast" cannot be followed: the zone sse_upstream is full: enlarge it in sse/zones.conf';
+  await eventually(
+    () => nginx.log(),
+    (log) => log.includes(line),
+  );
+  expect((await send(nginx, '/publish/fast')).json.events).toBe(1);
+  await send(nginx, '/empty');
+  await eventually(
+    async () => upstream.connections.length,
+    (length) => length === 2,
+  );
+  expect(upstream.connections[1]!.headers['last-event-id']).toBe('1');
+  upstream.write('id: 2\ndata: second\n\n');
+  await eventually(
+    async () => (await send(nginx, '/publish/fast')).json.events,
+    (events) => events === 2,
+  );
+  expect((await nginx.log()).split(line)).toHaveLength(2);
+  await upstream.close();
+  await nginx.stop(
+    /Connection refused/,
+    /prematurely closed/,
+    /sse: upstream of "/,
+    /no memory in js shared zone "sse_upstream"/,
+  );
+});
+
 test('without a name it says what is missing, once', async () => {
   const upstream = await startSseServer();
   const nginx = await startNginx({ http: follows(upstream).replace(/server_name .*/, '') });

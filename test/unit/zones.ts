@@ -77,6 +77,7 @@ export const ids = new NumberDictionary(HOUR);
 export const batches = new Dictionary<string>(1000);
 export const bellNumbers = new NumberDictionary(15000);
 export const waits = new NumberDictionary(7000);
+export const upstreams = new Dictionary<string>(HOUR);
 export const warnings: string[] = [];
 
 Object.assign(globalThis, {
@@ -86,6 +87,8 @@ Object.assign(globalThis, {
       sse_count: counts,
       sse_ids: ids,
       sse_batch: batches,
+      sse_upstream: upstreams,
+      sse_secret: new Dictionary<string>(HOUR),
       sse_bells: bellNumbers,
       sse_waits: waits,
     },
