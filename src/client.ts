@@ -3,6 +3,7 @@ import { type ClientEvent, createInbox, isAlive, look, removeInbox, take } from 
 import type { ConnectRequest } from './client-connection.ts';
 import { innerKey, randomKey } from './nginx/inner.ts';
 import { backoff } from './upstream/backoff.ts';
+import { resumeHeaders } from './upstream/last-event-id.ts';
 
 export interface SSEOptions {
   /** Sent with the request. Not `Host`, nor those that belong to the connection. */
@@ -143,10 +144,7 @@ export default class SSE {
         headers[name] = value;
       }
     }
-    if (this.#lastEventId !== '') {
-      headers['Last-Event-ID'] = this.#lastEventId;
-    }
-    return headers;
+    return Object.assign(headers, resumeHeaders(this.#lastEventId));
   }
 
   /** Returns what went wrong, if anything. */

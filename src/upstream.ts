@@ -9,6 +9,7 @@ import type { ServerEvent } from './event-stream/serialize.ts';
 import { innerKey } from './nginx/inner.ts';
 import { countSetting, settingError, sizeSetting, timeSetting } from './nginx/settings.ts';
 import { backoff } from './upstream/backoff.ts';
+import { resumeHeaders } from './upstream/last-event-id.ts';
 import { redirectTarget, type Target } from './upstream/redirect.ts';
 import {
   isOverdue,
@@ -129,10 +130,7 @@ async function problemOf(reply: Response): Promise<string> {
 
 function requestHeaders(name: string, number: number, target: Target | undefined): Record<string, string> {
   const headers: Record<string, string> = { Host: name, [KEY]: innerKey(), [NUMBER]: String(number) };
-  const { lastEventId } = loadState(name);
-  if (lastEventId !== '') {
-    headers['Last-Event-ID'] = lastEventId;
-  }
+  Object.assign(headers, resumeHeaders(loadState(name).lastEventId));
   if (target && 'url' in target) {
     headers['X-SSE-URL'] = target.url;
   } else if (target) {

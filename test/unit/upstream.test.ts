@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { backoff } from '../../src/upstream/backoff.ts';
+import { resumeHeaders } from '../../src/upstream/last-event-id.ts';
 import { redirectTarget } from '../../src/upstream/redirect.ts';
 
 describe('backoff', () => {
@@ -27,6 +28,23 @@ describe('backoff', () => {
   });
 });
 
+test('a retry longer than a day, or than a timer can be, is a day', () => {
+  for (const retry of [86400001, 2 ** 32, 1e30, Number.POSITIVE_INFINITY]) {
+    expect(backoff(0, retry, 0)).toBe(86400000);
+    expect(backoff(1, retry, 1)).toBe(86400000);
+  }
+});
+
+describe('resumeHeaders', () => {
+  test.each(['1', 'ünö ☃', 'a\tb', ' '.repeat(3), 'x'.repeat(8000)])('%j is sent', (id) => {
+    expect(resumeHeaders(id)).toEqual({ 'Last-Event-ID': id });
+  });
+
+  test.each(['', '\x01', 'a\x7f', '\x1fb', 'x'.repeat(8001), '☃'.repeat(2667)])('%j is not sent', (id) => {
+    expect(resumeHeaders(id)).toEqual({});
+  });
+});
+
 describe('redirectTarget', () => {
   const from = (location: string, url?: string) => redirectTarget(location, 'a.example', '443', url);
 
@@ -43,6 +61,7 @@ describe('redirectTarget', () => {
     ['ftp://a.example/', undefined],
     ['b', undefined],
     ['//b.example/c', undefined],
+    ['/%', undefined],
   ])('%s', (location, target) => {
     expect(from(location)).toEqual(target);
   });
