@@ -7,22 +7,16 @@ import { isEventStream } from './event-stream/media-type.ts';
 import { createParser } from './event-stream/parse.ts';
 import type { ServerEvent } from './event-stream/serialize.ts';
 import { innerKey } from './nginx/inner.ts';
+import { pause } from './nginx/pause.ts';
 import { countSetting, settingError, sizeSetting, timeSetting } from './nginx/settings.ts';
+import { isShuttingDown } from './nginx/title.ts';
 import { backoff } from './upstream/backoff.ts';
+import { isLastOne, isOverdue, takeOver } from './upstream/handover.ts';
 import { resumeHeaders } from './upstream/last-event-id.ts';
 import { redirectTarget, type Target } from './upstream/redirect.ts';
-import {
-  isOverdue,
-  loadState,
-  saveState,
-  stateZone,
-  takeOver,
-  type UpstreamState,
-} from './upstream/state.ts';
+import { loadState, saveState, stateZone, type UpstreamState } from './upstream/state.ts';
 import { createUnsaved, type Entry } from './upstream/unsaved.ts';
 
-/** So that a predecessor in another worker has finished the chunk at which it finds out that it is overdue. */
-const HANDOVER = 100;
 const MAX_REDIRECTS = 5;
 const REDIRECTS = [301, 302, 307, 308];
 const NO_CONTENT = 'no content';
@@ -53,15 +47,12 @@ async function follow(session: NginxPeriodicSession): Promise<void> {
   let retry: number | undefined;
   let said = '';
 
-  for (;;) {
+  do {
     let problem: string;
     try {
-      if (number === 0) {
-        number = takeOver(name);
-        await sleep(HANDOVER);
-      }
+      number = number || (await takeOver(name));
       problem = isOverdue(name, number) ? '' : await connect(inner, name, number);
-      if (isOverdue(name, number)) {
+      if (isOverdue(name, number) || isShuttingDown('self')) {
         return;
       }
       if (problem === NO_CONTENT) {
@@ -80,8 +71,7 @@ async function follow(session: NginxPeriodicSession): Promise<void> {
       ngx.log(ngx.ERR, `sse: upstream of "${name}" ${problem}; trying again until it works`);
     }
     said = problem;
-    await sleep(backoff(failures, retry, Math.random()));
-  }
+  } while (await pause(backoff(failures, retry, Math.random())));
 }
 
 function hasZones(): boolean {
@@ -138,12 +128,6 @@ function requestHeaders(name: string, number: number, target: Target | undefined
     headers['X-SSE-Args'] = target.args;
   }
   return headers;
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 }
 
 /** js_set: 1 for a request of our own; anything else, or an error, keeps it out. */
@@ -281,7 +265,7 @@ function receive({ name, number, feed }: Connection, data: Buffer): string | und
   }
   try {
     feed(data);
-    return undefined;
+    return isLastOne(name) ? '' : undefined;
   } catch (thrown) {
     const error = thrown as Error;
     if (isZoneFull(error)) {

@@ -1,9 +1,7 @@
-import { counts, isZoneFull } from '../channel/zones.ts';
+import { isZoneFull } from '../channel/zones.ts';
 import { settingError } from '../nginx/settings.ts';
 
 /** What is known of an upstream, in shared memory, so that any worker can go on where another one was killed. */
-
-const KEEP = 30 * 86400000;
 
 export interface UpstreamState {
   /** The standard's last event ID. */
@@ -44,17 +42,4 @@ export function saveState(name: string, state: UpstreamState): void {
       ? settingError('the zone sse_upstream is full: enlarge it in sse/zones.conf, and restart nginx')
       : error;
   }
-}
-
-/**
- * Fencing: whoever takes over an upstream takes the next number. All who have a lower one stop. A counter that was
- * forgotten goes on from the time, so that nobody has a higher number from before.
- */
-export function takeOver(name: string): number {
-  return counts.incr(`upstream/${name}`, 1, Date.now(), KEEP);
-}
-
-export function isOverdue(name: string, number: number): boolean {
-  const newest = counts.get(`upstream/${name}`);
-  return newest !== undefined && newest > number;
 }

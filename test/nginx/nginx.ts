@@ -12,6 +12,8 @@ export interface Options {
   engine?: JsEngine;
   /** Whether to include sse/doorbell.conf. */
   doorbell?: boolean;
+  /** Lines beside the http block. */
+  main?: string;
   /** Lines for the http block, after `include sse/http.conf;`. */
   http?: string;
   /** Locations, and other lines for the server block. */
@@ -113,10 +115,11 @@ stream {
 };
 
 function configuration(options: Options): string {
-  const { engine = 'qjs', http = '', server = '', workers = 2, doorbell = false } = options;
+  const { engine = 'qjs', main = '', http = '', server = '', workers = 2, doorbell = false } = options;
   return `
 load_module modules/ngx_http_js_module.so;
 ${doorbell ? DOORBELL[engine] : ''}
+${main}
 worker_processes ${workers};
 pid /tmp/nginx.pid;
 error_log /tmp/error.log info;
