@@ -1,9 +1,20 @@
 import { isZoneFull } from './channel/zones.ts';
-import { type Connection, end, has, keepAlive, look, put, remove, update } from './client/inbox.ts';
+import {
+  type Connection,
+  end,
+  has,
+  keepAlive,
+  look,
+  put,
+  remove,
+  SHUTTING_DOWN,
+  update,
+} from './client/inbox.ts';
 import { isEventStream } from './event-stream/media-type.ts';
 import { createParser, type Parser } from './event-stream/parse.ts';
 import { innerKey } from './nginx/inner.ts';
 import { sizeSetting } from './nginx/settings.ts';
+import { isShuttingDown } from './nginx/title.ts';
 import { redirectTarget } from './upstream/redirect.ts';
 
 /** What a client asks for: the body of its request to `/.sse-connect`. */
@@ -20,6 +31,7 @@ const SAY_ALIVE = 6000;
 const BACKLOG = 4194304;
 
 const PROBLEM = 'X-SSE-Problem';
+const FULL = 'shared memory is full: enlarge the zones in sse/zones.conf';
 
 /** js_set: 1 for a request of our own; anything else, or an error, keeps it out. */
 function allowed(r: NginxHTTPRequest): string {
@@ -39,9 +51,7 @@ async function connect(r: NginxHTTPRequest): Promise<void> {
   end(inbox, why);
 
   function sayAlive(): void {
-    if (look(inbox)) {
-      keepAlive(inbox);
-    }
+    keepAlive(inbox);
     alive = setTimeout(sayAlive, SAY_ALIVE);
   }
 }
@@ -151,36 +161,52 @@ function createReceiver(inbox: string, connection: Connection, largest: number):
       connection.ended = (error as Error).message;
     }
     connection.at = Date.now();
-    if (events.length > 0) {
-      deliver();
-    }
-    if (!connection.ended) {
+    const problem = deliver();
+    if (problem === undefined) {
+      // What is in the inbox is not asked for again, and all else is.
       connection.lastEventId = parser.lastEventId;
     }
-    if (!update(inbox, connection)) {
+    connection.ended ??= problem ?? (isShuttingDown('self') ? SHUTTING_DOWN : undefined);
+    if (!tell()) {
       remove(inbox, connection.last);
       return false;
     }
     return connection.ended === undefined;
   };
 
-  function deliver(): void {
+  /** Puts the events of a chunk into the inbox; returns why not, if it does not. */
+  function deliver(): string | undefined {
+    if (events.length === 0) {
+      return undefined;
+    }
     while (sizes.length > 0 && !has(inbox, oldest)) {
       sizes.shift();
       oldest++;
     }
     if (sizes.reduce((sum, size) => sum + size, 0) > BACKLOG) {
-      connection.ended = 'the handler takes its events too slowly';
-      return;
+      return 'the handler takes its events too slowly';
     }
     try {
       sizes.push(put(inbox, connection.last + 1, events));
       connection.last++;
+      return undefined;
     } catch (error) {
       if (!isZoneFull(error)) {
         throw error;
       }
-      connection.ended = 'shared memory is full: enlarge the zones in sse/zones.conf';
+      return FULL;
+    }
+  }
+
+  /** Returns false if the handler has left, or cannot be told of what it has received. */
+  function tell(): boolean {
+    try {
+      return update(inbox, connection);
+    } catch (error) {
+      if (!isZoneFull(error)) {
+        throw error;
+      }
+      return false;
     }
   }
 }

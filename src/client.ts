@@ -1,7 +1,17 @@
 import { pollDelay } from './channel/wait.ts';
-import { type ClientEvent, createInbox, isAlive, look, removeInbox, take } from './client/inbox.ts';
+import {
+  type ClientEvent,
+  createInbox,
+  isAlive,
+  look,
+  removeInbox,
+  SHUTTING_DOWN,
+  take,
+} from './client/inbox.ts';
 import type { ConnectRequest } from './client-connection.ts';
 import { innerKey, randomKey } from './nginx/inner.ts';
+import { pause } from './nginx/pause.ts';
+import { isShuttingDown } from './nginx/title.ts';
 import { backoff } from './upstream/backoff.ts';
 import { resumeHeaders } from './upstream/last-event-id.ts';
 
@@ -19,6 +29,8 @@ export interface SSEOptions {
 }
 
 const POLL = 20;
+/** How often a handler that waits looks whether its worker shuts down, in milliseconds. */
+const LOOK = 5000;
 const DAY = 86400000;
 /** These belong to the connection, or are our own. */
 const NOT_TO_SEND = /^(host|connection|content-length|transfer-encoding|te|trailer|upgrade|x-sse-.*)$/i;
@@ -82,19 +94,28 @@ export default class SSE {
 
   /** The next event; connects if need be. Undefined once there are no more: `error` tells why. */
   async next(): Promise<SSEEvent | undefined> {
+    const closes = this.#closes;
     for (;;) {
       const event = this.#events.shift();
       if (event) {
         this.#lastEventId = event.id;
         return event;
       }
-      const connected = this.#inbox !== undefined || (await this.connect());
-      if (connected && (await this.#receive())) {
+      const received = (await this.connect()) && (await this.#receive());
+      if (closes !== this.#closes) {
+        this.error = undefined; // closed meanwhile, which is no error
+        return undefined;
+      }
+      if (received) {
         this.#failures = 0;
-      } else if (!this.#options.reconnect || this.error === undefined || this.error === NO_CONTENT) {
+      } else if (!this.#options.reconnect || this.error === NO_CONTENT) {
         return undefined;
       } else {
-        await sleep(backoff(this.#failures, this.#retry, Math.random()));
+        const isClosed = () => closes !== this.#closes;
+        if (!(await pause(backoff(this.#failures, this.#retry, Math.random()), isClosed))) {
+          this.error = isClosed() ? undefined : SHUTTING_DOWN;
+          return undefined;
+        }
         this.#failures++;
       }
     }
@@ -185,23 +206,35 @@ export default class SSE {
   async #receive(): Promise<boolean> {
     const timeout = this.#options.readlineTimeout ?? 10 * DAY;
     const started = Date.now();
+    let looked = started;
     while (this.#inbox) {
+      const now = Date.now();
       const connection = look(this.#inbox);
-      if (connection && this.#taken < connection.last) {
-        return this.#takeAll(this.#inbox, connection.last);
-      }
-      if (!connection || connection.ended !== undefined) {
-        this.#lastEventId = connection?.lastEventId ?? this.#lastEventId;
-        return this.#fail(connection?.ended ?? 'closed');
+      if (!connection) {
+        return this.#fail('closed');
       }
       this.#retry = connection.retry;
-      if (Date.now() - connection.at >= timeout) {
+      if (this.#taken < connection.last) {
+        return this.#takeAll(this.#inbox, connection.last);
+      }
+      // All that came was taken, so it also counts what came without an event.
+      this.#lastEventId = connection.lastEventId;
+      if (connection.ended !== undefined) {
+        return this.#fail(connection.ended);
+      }
+      if (now - connection.at >= timeout) {
         return this.#fail('read timeout');
+      }
+      if (now - looked >= LOOK) {
+        looked = now;
+        if (isShuttingDown('self')) {
+          return this.#fail(SHUTTING_DOWN);
+        }
       }
       if (!isAlive(this.#inbox)) {
         return this.#fail('closed');
       }
-      await sleep(Math.min(timeout, pollDelay(POLL, Date.now() - started)));
+      await sleep(Math.min(timeout, pollDelay(POLL, now - started)));
     }
     return false;
   }

@@ -16,6 +16,9 @@ const KEEP_EVENTS = 3600000;
 /** How long a connection counts as alive after it was last said to be, in milliseconds. */
 const KEEP_ALIVE = 20000;
 
+/** Why a connection ends whose worker leaves. */
+export const SHUTTING_DOWN = 'nginx is shutting down';
+
 export interface ClientEvent {
   /** The standard's last event ID: the id of this event, or of the last one before it that had one. */
   id: string;
@@ -69,16 +72,25 @@ export function update(id: string, connection: Connection): boolean {
   return (log as Zone).replace(`client/${id}`, JSON.stringify(connection), KEEP_CONNECTION);
 }
 
-/** Says why a connection has ended, unless that is known already. */
+/** Says why a connection has ended, unless that is known already. Where shared memory is full, `isAlive` tells. */
 export function end(id: string, why: string): void {
   const connection = look(id);
   if (connection && connection.ended === undefined) {
-    update(id, Object.assign(connection, { ended: why }));
+    try {
+      update(id, Object.assign(connection, { ended: why }));
+    } catch {}
   }
 }
 
+/** For as long as the inbox is there. */
 export function keepAlive(id: string): void {
-  log.set(`client/${id}/alive`, '', KEEP_ALIVE);
+  try {
+    if (log.has(`client/${id}`)) {
+      log.set(`client/${id}/alive`, '', KEEP_ALIVE);
+    }
+  } catch {
+    // Shared memory is full: the handler gives the connection up if it stays so.
+  }
 }
 
 export function isAlive(id: string): boolean {

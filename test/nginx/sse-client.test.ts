@@ -61,14 +61,24 @@ const wake = (r) => {
     ngx.shared.sse_log.set('awake', 'yes');
     r.return(204);
 };
+const leaving = (r) => run(r, async (sse, say) => {
+    const next = sse.next();
+    while (sse.error === undefined) {
+        await ngx.fetch('http://127.0.0.1:8080/awake');
+    }
+    say(error(sse));
+    sse.close();
+    say(await next ?? null);
+    say(error(sse));
+});
 const both = (r) => run(r, async (sse, say) => {
     const other = new SSE(r.args.other);
     say([(await sse.next()).data, (await other.next()).data]);
     await sse.next();
 });
-export default { events, connect, take, closing, sleepy, awake, wake, both };
+export default { events, connect, take, closing, sleepy, awake, wake, leaving, both };
 `;
-const NAMES = ['events', 'connect', 'take', 'closing', 'sleepy', 'awake', 'wake', 'both'];
+const NAMES = ['events', 'connect', 'take', 'closing', 'sleepy', 'awake', 'wake', 'leaving', 'both'];
 
 describe('the client for handlers', () => {
   let nginx: Nginx;
@@ -326,6 +336,41 @@ describe('the client for handlers', () => {
     server.answer = startStream;
   });
 
+  test('what was taken before an error is not asked for again', async () => {
+    const before = server.connections.length;
+    const { stream, response } = await start('events', { reconnect: true });
+    response.write(`retry: 20\nid: 1\ndata: 1\n\ndata: ${'x'.repeat(1100000)}`);
+    await connectionAt(before + 1);
+    expect(server.connections.at(-1)!.headers['last-event-id']).toBe('1');
+    stream.leave();
+    server.write('data: x\n\n');
+  });
+
+  test('an id that no header can carry does not keep it from coming back', async () => {
+    const before = server.connections.length;
+    const { stream, response } = await start('events', { reconnect: true });
+    response.write('retry: 20\nid: \x01\ndata: 1\n\n');
+    await stream.until(({ text }) => text.includes('"1"'));
+    response.end();
+    await connectionAt(before + 1);
+    expect(server.connections.at(-1)!.headers['last-event-id']).toBeUndefined();
+    stream.leave();
+    server.write('data: x\n\n');
+  });
+
+  test('close() while it waits to connect again ends that', async () => {
+    server.answer = ({ response }) => {
+      startStream({ response } as Connection);
+      response.end('retry: 1000000\n\n');
+    };
+    const before = server.connections.length;
+    const stream = await ask('leaving', url, { reconnect: true });
+    await stream.until(({ ended }) => ended);
+    expect(lines(stream.text)).toEqual([{ error: 'closed' }, null, { error: null }]);
+    expect(server.connections).toHaveLength(before + 1);
+    server.answer = startStream;
+  });
+
   test('events over the limit, or not taken, end the connection and not nginx', async () => {
     const { stream, response } = await start('events');
     response.write(`data: good\n\ndata: ${'x'.repeat(1100000)}`);
@@ -366,6 +411,37 @@ describe('the client for handlers', () => {
     }
     expect(server.connections).toHaveLength(before);
   });
+});
+
+test('quit ends handlers that wait, and their connections with the next byte', async () => {
+  const server = await startSseServer();
+  const nginx = await startNginx({
+    http: 'server { include sse/inner.conf; include sse/client.conf; }',
+    server: `postpone_output 0; js_import handlers from /etc/nginx/handlers.js;
+      location = /events { js_content handlers.events; }`,
+    files: { '/etc/nginx/handlers.js': HANDLERS },
+  });
+  const options = encodeURIComponent(JSON.stringify({ reconnect: true }));
+  const path = (name: string) =>
+    `/events?url=${encodeURIComponent(`http://${server.address}/${name}`)}&options=${options}`;
+  const [busy, silent] = await Promise.all([open(nginx, path('busy')), open(nginx, path('silent'))]);
+  const find = (name: string) => server.connections.find((connection) => connection.path === `/${name}`);
+  await eventually(
+    async () => server.open().length,
+    (count) => count === 2,
+  );
+  await nginx.sh('kill -QUIT 1');
+  await silent.until(({ ended }) => ended);
+  expect(silent.text).toBe('{"error":"nginx is shutting down"}\n');
+  const beat = setInterval(() => server.write(':\n'), 20);
+  await busy.until(({ ended }) => ended);
+  expect(busy.text).toBe('{"error":"nginx is shutting down"}\n');
+  await eventually(nginx.isRunning, (isRunning) => !isRunning);
+  clearInterval(beat);
+  expect([find('busy')!.closed, find('silent')!.closed]).toEqual([true, true]);
+  await server.close();
+  await nginx.restart();
+  await nginx.stop();
 });
 
 test('a handler hears of it when the worker that had its connection was killed', async () => {
