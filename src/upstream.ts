@@ -20,17 +20,32 @@ import { createUnsaved, type Entry } from './upstream/unsaved.ts';
 const MAX_REDIRECTS = 5;
 const REDIRECTS = [301, 302, 307, 308];
 const NO_CONTENT = 'no content';
+/** So many connections are made before their memory is freed, which is about a megabyte then. */
+const CONNECTIONS = 100;
+/** In characters, of which the header may need nine bytes each. */
+const LONGEST_PROBLEM = 500;
+/** In milliseconds, where nginx's own server does not answer. */
+const SOON = 1000;
 
-/** Headers between the loop and the location. */
+/** Headers between nginx's requests to itself. */
 const KEY = 'X-SSE-Key';
 const NUMBER = 'X-SSE-Number';
+const TROUBLE = 'X-SSE-Trouble';
 const PROBLEM = 'X-SSE-Problem';
 const HOST = 'X-SSE-Host';
 const PORT = 'X-SSE-Port';
 
+/** What one request of the loop hands on to the next. */
+interface Trouble {
+  /** Connections in a row that brought nothing. */
+  failures: number;
+  /** The problem that is in the error log already. */
+  said: string;
+}
+
 /**
- * js_periodic: follows the upstream of its server for ever. The connection itself is a request to that server's
- * own location, which nginx proxies; it stands for as long as the upstream streams.
+ * js_periodic: follows the upstream of its server for ever. What it allocates is never freed, and each `ngx.fetch()`
+ * takes 11 KB. So the connections are made by a request to nginx itself, which ends after some of them.
  */
 async function follow(session: NginxPeriodicSession): Promise<void> {
   if (!hasZones()) {
@@ -43,21 +58,47 @@ async function follow(session: NginxPeriodicSession): Promise<void> {
   }
   const inner = session.variables.sse_inner as string;
   let number = 0;
-  let failures = 0;
-  let retry: number | undefined;
+  let trouble = JSON.stringify({ failures: 0, said: '' });
   let said = '';
+  let problem: string;
 
   do {
-    let problem: string;
     try {
       number = number || (await takeOver(name));
-      problem = isOverdue(name, number) ? '' : await connect(inner, name, number);
-      if (isOverdue(name, number) || isShuttingDown('self')) {
+      const headers = { Host: name, [KEY]: innerKey(), [NUMBER]: String(number) };
+      const reply = await ngx.fetch(`http://${inner}/.sse-follow`, {
+        headers: { ...headers, [TROUBLE]: encodeURIComponent(trouble) },
+      });
+      if (reply.status === 204 || isOverdue(name, number) || isShuttingDown('self')) {
         return;
+      }
+      problem = reply.status === 200 ? '' : `is refused by sse/inner.conf with status ${reply.status}`;
+      trouble = reply.status === 200 ? await reply.text() : trouble;
+    } catch (error) {
+      problem = `cannot be followed through ${inner}: ${(error as Error).message}`;
+    }
+    said = say(name, problem, said);
+  } while (await pause(problem === '' ? 0 : SOON));
+}
+
+/** js_content: connects to the upstream, again and again. 204 tells the loop that it is over. */
+async function connections(r: NginxHTTPRequest): Promise<void> {
+  const name = r.variables.server_name as string;
+  const inner = r.variables.sse_inner as string;
+  const number = Number(r.headersIn[NUMBER]);
+  let { failures, said } = JSON.parse(decodeURIComponent(r.headersIn[TROUBLE] as string)) as Trouble;
+
+  for (let count = 1; ; count++) {
+    let problem: string;
+    let retry: number | undefined;
+    try {
+      problem = await connect(inner, name, number);
+      if (isOverdue(name, number)) {
+        return reply(r, 204, '');
       }
       if (problem === NO_CONTENT) {
         ngx.log(ngx.WARN, `sse: upstream of "${name}" answered 204: not following it any more`);
-        return;
+        return reply(r, 204, '');
       }
       const state = loadState(name);
       failures = state.healthy ? 0 : failures + 1;
@@ -67,11 +108,33 @@ async function follow(session: NginxPeriodicSession): Promise<void> {
       problem = `cannot be followed: ${(error as Error).message}`;
       failures++;
     }
-    if (problem !== '' && problem !== said) {
-      ngx.log(ngx.ERR, `sse: upstream of "${name}" ${problem}; trying again until it works`);
+    if (isShuttingDown('self')) {
+      break;
     }
-    said = problem;
-  } while (await pause(backoff(failures, retry, Math.random())));
+    said = say(name, problem, said);
+    const isOver = () => isOverdue(name, number);
+    if (!(await pause(backoff(failures, retry, Math.random()), isOver)) || count === CONNECTIONS) {
+      break;
+    }
+  }
+  reply(r, 200, JSON.stringify({ failures, said }));
+}
+
+function reply(r: NginxHTTPRequest, status: number, text: string): void {
+  try {
+    r.return(status, text);
+  } catch {
+    // The loop's worker was killed. Its successor has another loop.
+  }
+}
+
+/** Logs a problem that is not the one that was said last, and returns it, short enough for a header. */
+function say(name: string, problem: string, said: string): string {
+  const short = problem.slice(0, LONGEST_PROBLEM);
+  if (short !== '' && short !== said) {
+    ngx.log(ngx.ERR, `sse: upstream of "${name}" ${short}; trying again until it works`);
+  }
+  return short;
 }
 
 function hasZones(): boolean {
@@ -286,4 +349,4 @@ function announce(): void {
   }
 }
 
-export default { follow, announce, allowed, header, body };
+export default { follow, announce, allowed, connections, header, body };

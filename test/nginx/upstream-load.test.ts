@@ -103,6 +103,28 @@ function dataOf(i: number): string {
   return `${i} ${'x'.repeat(100)}`;
 }
 
+test('memory stays flat over hundreds of connections', async () => {
+  const upstream = await startSseServer();
+  upstream.answer = (connection) => {
+    startStream(connection);
+    connection.response.end('retry: 1\n\ndata: x\n\n');
+  };
+  const nginx = await startNginx({ http: follows(upstream) });
+  const connected = (count: number) =>
+    eventually(
+      async () => upstream.connections.length,
+      (length) => length >= count,
+    );
+  await connected(150);
+  const before = await privateMemory(nginx);
+  await connected(450);
+  const after = await privateMemory(nginx);
+  console.log(`private memory of nginx after 150 connections ${before} KB, after 450 ${after} KB`);
+  expect(after - before).toBeLessThan(1536);
+  await upstream.close();
+  await nginx.stop(/Connection refused/, /prematurely closed connection/, /sse: upstream of "/);
+});
+
 test('with state= it goes on after a restart where it was', async () => {
   const upstream = await startSseServer();
   const nginx = await startNginx({
