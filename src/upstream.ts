@@ -44,8 +44,9 @@ interface Trouble {
 }
 
 /**
- * js_periodic: follows the upstream of its server for ever. What it allocates is never freed, and each `ngx.fetch()`
- * takes 11 KB. So the connections are made by a request to nginx itself, which ends after some of them.
+ * js_periodic: follows the upstream of its server for ever. What it allocates is never freed, and
+ * each `ngx.fetch()` takes 11 KB. So the connections are made by a request to nginx itself, which
+ * ends after some of them.
  */
 async function follow(session: NginxPeriodicSession): Promise<void> {
   if (!hasZones()) {
@@ -128,7 +129,9 @@ function reply(r: NginxHTTPRequest, status: number, text: string): void {
   }
 }
 
-/** Logs a problem that is not the one that was said last, and returns it, short enough for a header. */
+/**
+ * Logs a problem that is not the one that was said last, and returns it, short enough for a header.
+ */
 function say(name: string, problem: string, said: string): string {
   const short = problem.slice(0, LONGEST_PROBLEM);
   if (short !== '' && short !== said) {
@@ -198,7 +201,10 @@ function allowed(r: NginxHTTPRequest): string {
   return r.headersIn[KEY] === innerKey() ? '1' : '';
 }
 
-/** What the two filters share for one request. Set by the header filter: a pooled context brings old values. */
+/**
+ * What the two filters share for one request. Set by the header filter: a pooled context brings old
+ * values.
+ */
 let connection: Connection | undefined;
 let ended = false;
 
@@ -265,7 +271,10 @@ function open(r: NginxHTTPRequest): Connection {
     }
   }
 
-  /** Whatever happens in here, the state in shared memory tells what is in the log, but for one event. */
+  /**
+   * Whatever happens in here, the state in shared memory tells what is in the log, but for one
+   * event.
+   */
   function take(event: ServerEvent): void {
     const wasAppended = unsaved.wasAppended(event);
     if (!unsaved.isExpected()) {
@@ -338,7 +347,10 @@ function receive({ name, number, feed }: Connection, data: Buffer): string | und
   }
 }
 
-/** js_periodic, once a minute: an upstream's events come to body filters, which cannot pass a ring on. */
+/**
+ * js_periodic, once a minute: an upstream's events come to body filters, which cannot pass a ring
+ * on.
+ */
 function announce(): void {
   try {
     if (counts) {

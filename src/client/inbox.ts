@@ -1,15 +1,19 @@
 import { log, requireZones } from '../channel/zones.ts';
 
 /**
- * What a connection has received and its handler has not taken yet. The two are different requests, perhaps in
- * different workers, so it is in shared memory: one entry for what is known of the connection, and one for the
- * events of each chunk. Only the connection appends, only the handler takes.
+ * What a connection has received and its handler has not taken yet. The two are different requests,
+ * perhaps in different workers, so it is in shared memory: one entry for what is known of the
+ * connection, and one for the events of each chunk. Only the connection appends, only the handler
+ * takes.
  */
 
 /** njs-types lacks the timeout of `replace`. */
 type Zone = NgxSharedDict<string> & { replace(key: string, value: string, timeout: number): boolean };
 
-/** As long as a handler may wait for its next event, and longer: a silent connection is not forgotten. */
+/**
+ * As long as a handler may wait for its next event, and longer: a silent connection is not
+ * forgotten.
+ */
 const KEEP_CONNECTION = 30 * 86400000;
 /** Events that no handler takes, because its worker was killed, are gone after this time. */
 const KEEP_EVENTS = 3600000;
@@ -20,7 +24,9 @@ const KEEP_ALIVE = 20000;
 export const SHUTTING_DOWN = 'nginx is shutting down';
 
 export interface ClientEvent {
-  /** The standard's last event ID: the id of this event, or of the last one before it that had one. */
+  /**
+   * The standard's last event ID: the id of this event, or of the last one before it that had one.
+   */
   id: string;
   type: string;
   data: string;
@@ -72,7 +78,10 @@ export function update(id: string, connection: Connection): boolean {
   return (log as Zone).replace(`client/${id}`, JSON.stringify(connection), KEEP_CONNECTION);
 }
 
-/** Says why a connection has ended, unless that is known already. Where shared memory is full, `isAlive` tells. */
+/**
+ * Says why a connection has ended, unless that is known already. Where shared memory is full,
+ * `isAlive` tells.
+ */
 export function end(id: string, why: string): void {
   const connection = look(id);
   if (connection && connection.ended === undefined) {

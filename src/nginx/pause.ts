@@ -1,9 +1,15 @@
 import { isShuttingDown } from './title.ts';
 
-/** A timer keeps a worker that shuts down; and each takes 170 bytes for as long as the request or js_periodic runs. */
+/**
+ * A timer keeps a worker that shuts down; and each takes 170 bytes for as long as the request or
+ * js_periodic runs.
+ */
 const LOOK = 5000;
 
-/** Waits, in milliseconds. Resolves with false within five seconds if the worker shuts down, or `isOver`. */
+/**
+ * Waits, in milliseconds. Resolves with false within five seconds if the worker shuts down, or
+ * `isOver`.
+ */
 export async function pause(ms: number, isOver = () => false): Promise<boolean> {
   for (let left = ms; ; left -= LOOK) {
     if (isOver() || isShuttingDown('self')) {

@@ -1,7 +1,10 @@
 import { isZoneFull } from '../channel/zones.ts';
 import { settingError } from '../nginx/settings.ts';
 
-/** What is known of an upstream, in shared memory, so that any worker can go on where another one was killed. */
+/**
+ * What is known of an upstream, in shared memory, so that any worker can go on where another one
+ * was killed.
+ */
 
 export interface UpstreamState {
   /** The standard's last event ID. */
