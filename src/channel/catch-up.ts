@@ -201,14 +201,17 @@ export function createCatchUp(): CatchUp {
   }
 
   /**
-   * For other subscribers that are as far as this one. Only where there is room enough, for nginx logs it as critical when
-   * there is not; without a text the new key still makes njs remove what has expired. And only by `add`: before 0.9.7 njs might
-   * free an entry twice that `set` replaces in a zone with `evict`.
+   * For other subscribers that are as far as this one. A zone that is nearly full is emptied instead: before 0.9.6 njs logs it as
+   * critical when it has to evict. And only by `add`: before 0.9.7 njs might free an entry twice that `set` replaces in a zone with
+   * `evict`.
    */
   function keepBatch(key: string, text: string): void {
-    const hasRoom = batches!.freeSpace() - Buffer.byteLength(text) > batches!.capacity / 4;
     try {
-      batches!.add(key, hasRoom ? text : '');
+      if (batches!.freeSpace() - Buffer.byteLength(text) > batches!.capacity / 4) {
+        batches!.add(key, text);
+      } else {
+        batches!.clear();
+      }
     } catch {
       // The others read event by event.
     }

@@ -32,6 +32,9 @@ class Dictionary<V> {
     this.ends.delete(key);
     return this.entries.delete(key);
   }
+  clear(): void {
+    this.entries.clear();
+  }
   add(key: string, value: V, timeout = this.timeout): boolean {
     if (this.has(key)) {
       return false;
