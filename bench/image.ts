@@ -29,6 +29,6 @@ export function buildBenchImage(engine: Engine): string {
     throw new Missing(`only root on Debian or Ubuntu can build the image ${IMAGE}`);
   }
   say(`building the image ${IMAGE} from Debian's packages`);
-  buildFromDebian(engine, IMAGE, PACKAGES);
+  buildFromDebian(engine, IMAGE, 'forky', PACKAGES);
   return IMAGE;
 }

@@ -7,9 +7,15 @@ import type { Engine } from './engine.ts';
 import { root } from './paths.ts';
 import { Missing, runQuietly, say, succeeds } from './run.ts';
 
-const OFFICIAL = 'nginx:1.30';
-/** Not official: nginx and njs as Debian builds them. The tag changes with the list of packages. */
-const DEBIAN = 'njs-sse-base:debian-forky-1';
+/** Where nginx and njs come from: the official image or, where that cannot be had, a release of Debian. */
+export interface Base {
+  official: string;
+  debian: 'forky' | 'trixie';
+}
+export const CURRENT: Base = { official: 'nginx:1.30', debian: 'forky' };
+/** nginx 1.26.3 with njs 0.8.9 in either: the oldest that the README promises. */
+export const OLDEST: Base = { official: 'nginx:1.26', debian: 'trixie' };
+
 const DEBIAN_PACKAGES = [
   'nginx',
   'libnginx-mod-http-js',
@@ -25,50 +31,50 @@ export interface Image {
   official: boolean;
 }
 
-export function buildImage(engine: Engine, name: string): Image {
-  const official = hasOfficial(engine);
-  if (!official) {
-    buildDebianBase(engine);
-  }
-  say(`building the image ${name} on ${official ? OFFICIAL : DEBIAN}`);
-  const base = `BASE_IMAGE=${official ? OFFICIAL : DEBIAN}`;
+export function buildImage(engine: Engine, name: string, base: Base): Image {
+  const official = hasOfficial(engine, base.official);
+  const from = official ? base.official : debianBase(engine, base);
+  say(`building the image ${name} on ${from}`);
   runQuietly(
     engine,
-    ['build', '--build-arg', base, '--tag', name, root],
+    ['build', '--build-arg', `BASE_IMAGE=${from}`, '--tag', name, root],
     // Docker's newer builder is a plugin that may be missing.
     succeeds(engine, 'buildx', 'version') ? process.env : { ...process.env, DOCKER_BUILDKIT: '0' },
   );
   return { name, official };
 }
 
-function hasOfficial(engine: Engine): boolean {
-  if (succeeds(engine, 'image', 'inspect', OFFICIAL)) {
+function hasOfficial(engine: Engine, image: string): boolean {
+  if (succeeds(engine, 'image', 'inspect', image)) {
     return true;
   }
-  say(`pulling ${OFFICIAL}`);
-  return succeeds(
-    engine,
-    'pull',
-    '--quiet',
-    engine === 'podman' ? `docker.io/library/${OFFICIAL}` : OFFICIAL,
-  );
+  say(`pulling ${image}`);
+  return succeeds(engine, 'pull', '--quiet', engine === 'podman' ? `docker.io/library/${image}` : image);
 }
 
-function buildDebianBase(engine: Engine): void {
-  if (succeeds(engine, 'image', 'inspect', DEBIAN)) {
-    return;
+/** Not official: nginx and njs as Debian builds them. Returns the name of an image of the official one's shape. */
+function debianBase(engine: Engine, { official, debian }: Base): string {
+  // The number changes with the list of packages.
+  const name = `njs-sse-base:debian-${debian}-1`;
+  if (!succeeds(engine, 'image', 'inspect', name)) {
+    if (!canInstall()) {
+      throw new Missing(
+        `the image ${official} cannot be pulled, and only root on Debian or Ubuntu can build another base`,
+      );
+    }
+    say(`${official} cannot be had: building a base image from Debian's packages instead`);
+    buildFromDebian(engine, name, debian, DEBIAN_PACKAGES);
   }
-  if (!canInstall()) {
-    throw new Missing(
-      `the image ${OFFICIAL} cannot be pulled, and only root on Debian or Ubuntu can build another base`,
-    );
-  }
-  say(`${OFFICIAL} cannot be had: building a base image from Debian's packages instead`);
-  buildFromDebian(engine, DEBIAN, DEBIAN_PACKAGES);
+  return name;
 }
 
-/** Builds an image of these packages, and what they need, as Debian has them. */
-export function buildFromDebian(engine: Engine, name: string, packages: string[]): void {
+/** Builds an image of these packages, and what they need, as a release of Debian has them. */
+export function buildFromDebian(
+  engine: Engine,
+  name: string,
+  release: Base['debian'],
+  packages: string[],
+): void {
   install('mmdebstrap', 'debian-archive-keyring');
   const folder = mkdtempSync(join(tmpdir(), 'njs-sse-'));
   try {
@@ -80,7 +86,7 @@ export function buildFromDebian(engine: Engine, name: string, packages: string[]
       // A mirror may be a frozen one, whose lists have expired.
       '--aptopt=Acquire::Check-Valid-Until "false"',
       `--include=${packages.join(',')}`,
-      'forky',
+      release,
       tar,
     ]);
     runQuietly(engine, ['import', tar, name]);

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { buildAll } from './build.ts';
 import { MACHINE, NGINX, removeContainers, startMachine, startNginx } from './containers.ts';
 import { type Engine, findEngine } from './engine.ts';
-import { buildImage } from './image.ts';
+import { buildImage, CURRENT } from './image.ts';
 import { Missing, main, say } from './run.ts';
 
 const IMAGE = 'njs-sse';
@@ -18,7 +18,7 @@ await main(async () => {
   say('compiling src/ for njs');
   await buildAll();
   const engine = await findEngine();
-  const image = buildImage(engine, IMAGE);
+  const image = buildImage(engine, IMAGE, CURRENT);
 
   // A demo that runs already is replaced by this one.
   removeContainers(engine);

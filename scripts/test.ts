@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { buildAll } from './build.ts';
 import { findChromium } from './chromium.ts';
 import { engineEnvironment, findEngine } from './engine.ts';
-import { buildImage } from './image.ts';
+import { buildImage, CURRENT, OLDEST } from './image.ts';
 import { root } from './paths.ts';
 import { main, output, run, say, succeeds } from './run.ts';
 
@@ -16,7 +16,8 @@ await main(async () => {
   await buildAll();
 
   const engine = await findEngine();
-  const image = buildImage(engine, 'njs-sse:test');
+  const image = buildImage(engine, 'njs-sse:test', CURRENT);
+  const oldest = buildImage(engine, 'njs-sse:test-oldest', OLDEST);
   const chromium = findChromium();
 
   const label = `${LABEL}=${process.pid}`;
@@ -34,6 +35,7 @@ await main(async () => {
         : { TESTCONTAINERS_HOST_OVERRIDE: '127.0.0.1' }),
       NJS_SSE_ENGINE: engine,
       NJS_SSE_IMAGE: image.name,
+      NJS_SSE_OLDEST_IMAGE: oldest.name,
       NJS_SSE_TEST_LABEL: label,
       CHROMIUM: chromium,
     },

@@ -2,14 +2,14 @@ import { EventSource as NpmEventSource } from 'eventsource';
 import { EventSource as UndiciEventSource } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, publish, send, subscribers } from './client.ts';
-import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { allEngines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
 const clients = [
   ['npm eventsource', NpmEventSource],
   ["undici's EventSource", UndiciEventSource],
 ] as const;
 
-describe.each(engines)('clients of others (%s)', (engine) => {
+describe.each(allEngines)('clients of others (%s)', (engine) => {
   let nginx: Nginx;
 
   beforeAll(async () => {

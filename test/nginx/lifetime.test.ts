@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { open, publish, send } from './client.ts';
-import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { allEngines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
 /** Does to shared memory what a killed worker or an hour of silence would do. */
 const SABOTAGE = `
@@ -22,7 +22,7 @@ function forget(r) {
 export default { abandon, forget };
 `;
 
-describe.each(engines)('lifetime (%s)', (engine) => {
+describe.each(allEngines)('lifetime (%s)', (engine) => {
   let nginx: Nginx;
 
   beforeAll(async () => {

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, open, publish, type Stream } from './client.ts';
-import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { allEngines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { resuming } from './resuming.ts';
 
 const RESUME = /\nretry: [0-9]{1,3}\n$/;
 
-describe.each(engines)('limits of a stream (%s)', (engine) => {
+describe.each(allEngines)('limits of a stream (%s)', (engine) => {
   let nginx: Nginx;
 
   beforeAll(async () => {

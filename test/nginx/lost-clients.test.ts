@@ -7,7 +7,7 @@ import {
 } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, publish, subscribers } from './client.ts';
-import { engines, type Nginx, newContainer, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { allEngines, type Nginx, newContainer, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
 interface Client {
   container: StartedTestContainer;
@@ -16,7 +16,7 @@ interface Client {
 }
 
 /** A client that loses its network says nothing to the server, and what the server sends is never acknowledged. */
-describe.each(engines)('clients that vanish (%s)', (engine) => {
+describe.each(allEngines)('clients that vanish (%s)', (engine) => {
   let network: StartedNetwork;
   let nginx: Nginx;
   const clients: Client[] = [];

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { open, publish } from './client.ts';
 import { privateMemory } from './memory.ts';
-import { engines, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { allEngines, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
 const EVENTS = 1000;
 const SIZE = 200;
 const CLIENTS = 50;
 
-describe.each(engines)('memory (%s)', (engine) => {
+describe.each(allEngines)('memory (%s)', (engine) => {
   test('a replay takes a few times its own size, and not a multiple of it for each event', async () => {
     const nginx = await startNginx({
       engine,

@@ -4,8 +4,12 @@ import { GenericContainer, type StartedNetwork, type StartedTestContainer, Wait 
 
 const PORT = 8080;
 
-export type JsEngine = 'qjs' | 'njs';
-export const engines: JsEngine[] = ['qjs', 'njs'];
+/** What runs the scripts. The last one stands for the oldest nginx that the README promises. */
+export type JsEngine = 'qjs' | 'njs' | 'njs 0.8.9';
+/** Those of the current nginx. */
+export const engines = ['qjs', 'njs'] as const;
+/** For what works without QuickJS, and so without the doorbell. */
+export const allEngines: readonly JsEngine[] = [...engines, 'njs 0.8.9'];
 
 export interface Options {
   /** The engine of all scripts; the directive's default is njs. */
@@ -67,7 +71,7 @@ export function changed(file: string, before: string, after: string): Record<str
 export async function startNginx(options: Options = {}): Promise<Nginx> {
   const files = { '/etc/nginx/nginx.conf': configuration(options), ...options.files };
   let output = '';
-  const container = newContainer();
+  const container = newContainer(options.engine);
   if (options.network) {
     container.withNetwork(options.network).withNetworkAliases('nginx');
   }
@@ -89,8 +93,8 @@ export async function startNginx(options: Options = {}): Promise<Nginx> {
 }
 
 /** A container of the image under test, which is removed after the tests in any case. */
-export function newContainer(): GenericContainer {
-  const image = process.env.NJS_SSE_IMAGE;
+export function newContainer(engine?: JsEngine): GenericContainer {
+  const image = engine === 'njs 0.8.9' ? process.env.NJS_SSE_OLDEST_IMAGE : process.env.NJS_SSE_IMAGE;
   if (!image) {
     throw new Error('run the tests with "npm test": it builds the image that they need');
   }
@@ -115,7 +119,8 @@ stream {
 };
 
 function configuration(options: Options): string {
-  const { engine = 'qjs', main = '', http = '', server = '', workers = 2, doorbell = false } = options;
+  const { main = '', http = '', server = '', workers = 2, doorbell = false } = options;
+  const engine = (options.engine ?? 'qjs') === 'qjs' ? 'qjs' : 'njs';
   return `
 load_module modules/ngx_http_js_module.so;
 ${doorbell ? DOORBELL[engine] : ''}

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { open, publish, send, sendAndReset } from './client.ts';
-import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { allEngines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
-describe.each(engines)('publisher location (%s)', (engine) => {
+describe.each(allEngines)('publisher location (%s)', (engine) => {
   let nginx: Nginx;
 
   beforeAll(async () => {

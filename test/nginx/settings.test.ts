@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { open, publish, send } from './client.ts';
-import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { allEngines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
 const WRONG: [string, string, 'publisher' | 'subscriber', string][] = [
   ['sse_heartbeat', '15x', 'subscriber', 'a time from 100ms to 30d, like 15s'],
@@ -13,7 +13,7 @@ const WRONG: [string, string, 'publisher' | 'subscriber', string][] = [
   ['sse_max_event', '65m', 'publisher', 'a size up to 64m, like 64k'],
 ];
 
-describe.each(engines)('settings (%s)', (engine) => {
+describe.each(allEngines)('settings (%s)', (engine) => {
   let nginx: Nginx;
 
   beforeAll(async () => {
@@ -63,9 +63,10 @@ describe.each(engines)('settings (%s)', (engine) => {
   });
 });
 
-describe('shared memory', () => {
+describe.each(allEngines)('shared memory (%s)', (engine) => {
   test('a full zone refuses events with 507 and says how to help, the rest goes on', async () => {
     const nginx = await startNginx({
+      engine,
       server: `${PUBLISH_AND_SUBSCRIBE}
         location /long/ { set $sse_history 100000; allow all; include sse/publisher.conf; }
         location /short/ { set $sse_history 5; allow all; include sse/publisher.conf; }`,
@@ -111,6 +112,7 @@ describe('shared memory', () => {
     ['with one that is too small', 'js_shared_dict_zone zone=sse_batch:64k timeout=1s evict;'],
   ])('%s each subscriber reads for itself', async (_, zone) => {
     const nginx = await startNginx({
+      engine,
       server: PUBLISH_AND_SUBSCRIBE,
       files: {
         '/etc/nginx/sse/zones.conf': `js_shared_dict_zone zone=sse_log:4m timeout=1h;
@@ -133,6 +135,7 @@ describe('shared memory', () => {
 
   test('missing zones are named', async () => {
     const nginx = await startNginx({
+      engine,
       server: PUBLISH_AND_SUBSCRIBE,
       files: { '/etc/nginx/sse/zones.conf': '' },
     });

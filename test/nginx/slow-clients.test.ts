@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { eventually, open, publish, subscribers } from './client.ts';
 import { privateMemory } from './memory.ts';
-import { engines, startNginx } from './nginx.ts';
+import { allEngines, startNginx } from './nginx.ts';
 
 const CLIENTS = 200;
 const EVENTS = 60;
 const DATA = 'x'.repeat(10000);
 const BACKLOG = 64;
 
-describe.each(engines)('slow clients (%s)', (engine) => {
+describe.each(allEngines)('slow clients (%s)', (engine) => {
   test(`${CLIENTS} that never read beside ${CLIENTS} that do: memory is bounded, and nobody else misses anything`, async () => {
     const settings = `set $sse_history 1000; set $sse_budget 100m; set $sse_backlog ${BACKLOG}k;`;
     const locations = `location /publish/ { allow all; include sse/publisher.conf; }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, open, send } from './client.ts';
-import { engines, type Nginx, startNginx } from './nginx.ts';
+import { allEngines, type Nginx, startNginx } from './nginx.ts';
 
 const HANDLERS = `
 import sse from 'sse/stream.js';
@@ -40,7 +40,7 @@ function quiet(r) {
 export default { all, wrong, quiet };
 `;
 
-describe.each(engines)('openStream (%s)', (engine) => {
+describe.each(allEngines)('openStream (%s)', (engine) => {
   let nginx: Nginx;
 
   beforeAll(async () => {

@@ -2,9 +2,9 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, open, publish, type Stream, send, subscribers } from './client.ts';
-import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { allEngines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
-describe.each(engines)('subscriber location (%s)', (engine) => {
+describe.each(allEngines)('subscriber location (%s)', (engine) => {
   let nginx: Nginx;
 
   beforeAll(async () => {

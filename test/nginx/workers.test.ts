@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, open, type Stream, send, subscribers } from './client.ts';
-import { changed, engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { allEngines, changed, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
 const PUBLISHERS = 10;
 const SUBSCRIBERS = 50;
 const EVENTS = 10000;
 
-describe.each(engines)('two workers (%s)', (engine) => {
+describe.each(allEngines)('two workers (%s)', (engine) => {
   let nginx: Nginx;
 
   beforeAll(async () => {
