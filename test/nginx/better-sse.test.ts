@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { createServer as createHttp, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { createSession, type Session } from 'better-sse';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeCertificate } from './certificate.ts';
 import { eventually, open, send } from './client.ts';
 import { type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { bridgeAddress, listen } from './sse-server.ts';
@@ -105,18 +105,4 @@ function accept(name: string): RequestListener {
   return async (request, response) => {
     sessions[name]!.push(await createSession(request, response));
   };
-}
-
-/** A certificate of the test's own, which is its own authority. The image under test has openssl. */
-function makeCertificate(host: string): { key: string; cert: string } {
-  const names = `-subj /CN=${host} -addext subjectAltName=DNS:${host}`;
-  const command = `openssl req -x509 -newkey rsa:2048 -nodes -days 2 ${names} -keyout /tmp/key -out /tmp/cert 2>/tmp/log`;
-  const engine = process.env.NJS_SSE_ENGINE ?? 'docker';
-  const pem = execFileSync(
-    engine,
-    ['run', '--rm', process.env.NJS_SSE_IMAGE!, 'sh', '-c', `${command} && cat /tmp/key /tmp/cert`],
-    { encoding: 'utf8' },
-  );
-  const at = pem.indexOf('-----BEGIN CERTIFICATE');
-  return { key: pem.slice(0, at), cert: pem.slice(at) };
 }
