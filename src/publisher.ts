@@ -14,9 +14,6 @@ import { countSetting, sizeSetting, timeSetting } from './nginx/settings.ts';
 let afterRing = () => {};
 passRingsOn(() => afterRing());
 
-/** How long to wait for that, in milliseconds. */
-const PATIENCE = 100;
-
 const METHODS = 'GET, HEAD, POST, DELETE';
 const BAD_LINE = 'an id or a type cannot have NUL, CR or LF';
 
@@ -158,16 +155,11 @@ function appendAll(
 
 /**
  * Who is woken gets the event first: to answer takes as long as to wake one. Nothing is pending then: nginx would log an error
- * about it where the client has left.
+ * about it where the client has left, and take no other request from its connection.
  */
 function runAfterRing(run: () => void): void {
-  const timer = setTimeout(() => {
-    afterRing = () => {};
-    run();
-  }, PATIENCE);
   afterRing = () => {
     afterRing = () => {};
-    clearTimeout(timer);
     run();
   };
 }

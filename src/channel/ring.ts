@@ -72,15 +72,26 @@ export function ringBell(epoch: number): boolean {
 let passOn: (bell: number, number: number) => void = noteRing;
 
 /**
- * From now on this script passes its rings on by itself, to all workers: its location has the resolver for that.
+ * From now on this script passes its rings on by itself, to all workers: its location has the resolver for that. One that is not
+ * answered within the resolver's timeout is noted instead.
  * @param whenRung is called after each ring, when those who waited have been woken.
  */
 export function passRingsOn(whenRung: () => void): void {
-  passOn = (bell, number) => resolve(bellName(bell + '-', number) + '.ring', whenRung);
+  passOn = (bell, number) =>
+    resolve(bellName(bell + '-', number) + '.ring', (answer) => {
+      if (String(answer).indexOf('timed out') >= 0) {
+        try {
+          noteRing(bell);
+        } catch {
+          // The zone is full.
+        }
+      }
+      whenRung();
+    });
 }
 
 /** @param name without `.sse`: no such name has an address, so all that happens is that the doorbell hears of it. */
-export function resolve(name: string, whenHeard: () => void): void {
+export function resolve(name: string, whenHeard: (answer: unknown) => void): void {
   ngx.fetch('http://' + name + '.sse/').then(whenHeard, whenHeard);
 }
 

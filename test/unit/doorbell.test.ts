@@ -23,10 +23,17 @@ describe('rings', () => {
     expect(markBell(epoch.toString(36))).toBe(`${bell}-1`);
   });
 
-  test('of a script that can are passed on, and not noted', async () => {
+  test.each([
+    ['Host not found', 'and not noted', 0],
+    ['Operation timed out', 'and noted where nobody answers', 1],
+  ])('of a script that can are passed on (%s), %s', async (answer, _, noted) => {
     counts.entries.clear();
     const asked: string[] = [];
-    Object.assign(ngx, { fetch: (url: string) => Promise.reject(new Error(String(asked.push(url)))) });
+    const fetch = (url: string) => {
+      asked.push(url);
+      return Promise.reject(new Error(`could not be resolved (${answer})`));
+    };
+    Object.assign(ngx, { fetch });
     vi.resetModules();
     const ring = await import('../../src/channel/ring.ts');
     const rung = vi.fn();
@@ -37,7 +44,7 @@ describe('rings', () => {
     ring.ringBell(7);
     expect(asked).toEqual(['http://7-1.ring.sse/']);
     await vi.waitFor(() => expect(rung).toHaveBeenCalledTimes(1));
-    expect(ring.openNotes().last()).toBe(0);
+    expect(ring.openNotes().last()).toBe(noted);
   });
 
   test('spread evenly over 1024 bells', () => {
