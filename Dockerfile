@@ -12,8 +12,9 @@ RUN nginx -t
 
 EXPOSE 8080
 STOPSIGNAL SIGQUIT
+# Where shared memory is locked for ever there is no answer.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
-    CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:8080/health"]
+    CMD ["curl", "-fsS", "-m", "2", "-o", "/dev/null", "http://127.0.0.1:8080/health"]
 
 ENTRYPOINT []
 CMD ["nginx", "-g", "daemon off;"]

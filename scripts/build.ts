@@ -6,7 +6,7 @@ import { minify } from 'terser';
 import { root } from './paths.ts';
 
 /** These have to run on both engines, so the build fails on syntax that the njs engine lacks. */
-const BOTH_ENGINES = ['doorbell-ring', 'publisher', 'stream', 'subscriber'];
+const BOTH_ENGINES = ['doorbell-ring', 'health', 'publisher', 'stream', 'subscriber'];
 const SUBSCRIBER_LIMIT = 16 * 1024;
 /** Names of properties that no script outside the subscriber's bundle, nor nginx, ever sees. */
 const SUBSCRIBER_OWN =

@@ -1,0 +1,20 @@
+import { batches, counts, log, requireZones } from './channel/zones.ts';
+import { guarded } from './nginx/answer.ts';
+
+/**
+ * js_content: answers 204 when it has locked each shared dictionary for writing. A worker that was killed inside one leaves
+ * it locked for ever: then this request never ends, and only a restart helps, because a reload keeps the memory.
+ * Deleting a key that does not exist takes the lock, and works in a full zone.
+ */
+function check(r: NginxHTTPRequest): void {
+  guarded(r, () => {
+    requireZones();
+    counts.delete('');
+    log.delete('');
+    batches?.delete('');
+    ngx.shared.sse_upstream?.delete('');
+    r.return(204);
+  });
+}
+
+export default { check };
