@@ -12,6 +12,7 @@ import {
 } from './client/inbox.ts';
 import { isEventStream } from './event-stream/media-type.ts';
 import { createParser, type Parser } from './event-stream/parse.ts';
+import { START } from './event-stream/serialize.ts';
 import { innerKey } from './nginx/inner.ts';
 import { sizeSetting } from './nginx/settings.ts';
 import { isShuttingDown } from './nginx/title.ts';
@@ -144,8 +145,12 @@ function createReceiver(inbox: string, connection: Connection, largest: number):
   let oldest = 1;
   const sizes: number[] = [];
   const parser: Parser = createParser(
-    ({ id, type, data, retry }) =>
-      events.push({ id: id ?? parser.lastEventId, type: type || 'message', data, retry }),
+    ({ id, type, data, retry }) => {
+      // Another njs-sse tells its position, which the parser keeps.
+      if (type !== START) {
+        events.push({ id: id ?? parser.lastEventId, type: type || 'message', data, retry });
+      }
+    },
     (ms) => {
       connection.retry = ms;
     },

@@ -1,11 +1,11 @@
 import { append } from './channel/append.ts';
 import { findChannel, firstPlace, lastPlace, logKey } from './channel/channel.ts';
-import { parseChannels } from './channel/name.ts';
+import { NOT_SET, parseChannels } from './channel/name.ts';
 import { announceNotes } from './channel/ring.ts';
 import { counts, isZoneFull, log, requireZones } from './channel/zones.ts';
 import { isEventStream } from './event-stream/media-type.ts';
 import { createParser } from './event-stream/parse.ts';
-import type { ServerEvent } from './event-stream/serialize.ts';
+import { type ServerEvent, START } from './event-stream/serialize.ts';
 import { innerKey } from './nginx/inner.ts';
 import { pause } from './nginx/pause.ts';
 import { countSetting, settingError, sizeSetting, timeSetting } from './nginx/settings.ts';
@@ -243,7 +243,8 @@ function header(r: NginxHTTPRequest): void {
 
 function open(r: NginxHTTPRequest): Connection {
   const name = r.variables.server_name as string;
-  const channel = channelOf(r.variables.sse_channel || name);
+  const setting = r.variables.sse_channel || '';
+  const channel = channelOf(setting === NOT_SET ? name : setting);
   const limits = {
     history: countSetting(r, 'sse_history', 100, 1000000),
     ttl: timeSetting(r, 'sse_ttl', 3600000, 1000),
@@ -276,6 +277,9 @@ function open(r: NginxHTTPRequest): Connection {
    * event.
    */
   function take(event: ServerEvent): void {
+    if (event.type === START) {
+      return; // Another njs-sse tells its position, which the parser keeps.
+    }
     const wasAppended = unsaved.wasAppended(event);
     if (!unsaved.isExpected()) {
       state.pending = false;

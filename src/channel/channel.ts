@@ -151,10 +151,13 @@ export function shortestTtl(epoch: string): number {
  * @returns whether this is the earliest.
  */
 export function noteId(epoch: string, id: string, place: number, ttl: number): boolean {
+  // A client that comes back with an id that was not noted is told of a gap.
+  if (ids === counts && counts.freeSpace() < counts.capacity / 2) {
+    return false;
+  }
   try {
     return ids.incr(epoch + '=' + id, 0, place, ttl) === place;
   } catch {
-    // The zone is full, and evicts nothing. A client that comes back with this id is told of a gap.
     return false;
   }
 }

@@ -1,3 +1,4 @@
+import { START } from '../event-stream/serialize.ts';
 import { idAt, logKey, openChannel, placeOfId } from './channel.ts';
 import { formatPositions, type Position } from './position.ts';
 import { type Lease, renewLease } from './subscribers.ts';
@@ -96,7 +97,7 @@ export function startEvent(reader: Reader): string {
   const cursor = reader.cursors[0]!;
   const newest = reader.cursors.length === 1 && cursor.place > 0 && idAt(cursor.epoch, cursor.place);
   const id = newest && isExact(cursor, newest) ? newest : formatPositions(reader.cursors);
-  return 'id: ' + id + '\nevent: sse-start\ndata: {}\n\n';
+  return 'id: ' + id + '\nevent: ' + START + '\ndata: {}\n\n';
 }
 
 function isExact(cursor: Cursor, id: string): boolean {

@@ -9,7 +9,7 @@ export const batches = ngx.shared.sse_batch as NgxSharedDict<string> | undefined
 
 /**
  * Where the first event with an id of its publisher's own is, under `<epoch>=<id>`. It may forget the oldest. A configuration
- * without this zone keeps the ids among the counters.
+ * without this zone keeps some among the counters.
  */
 export const ids = (ngx.shared.sse_ids as NgxSharedDict<number> | undefined) || counts;
 

@@ -10,6 +10,9 @@ export interface ServerEvent {
   retry?: number | undefined;
 }
 
+/** The type of a subscriber's event that only carries an id, by which its client may resume. */
+export const START = 'sse-start';
+
 /** True for text that an `id:` or `event:` line can carry: the format has no escape for NUL, CR and LF. */
 export function fitsOneLine(text: string): boolean {
   return !/[\0\r\n]/.test(text);

@@ -12,6 +12,8 @@ export interface Stream {
   text: string;
   /** The events in it, as a standard parser sees them, without `sse-start`. */
   events: EventSourceMessage[];
+  /** What a client would resume with; '' if it has received no event. */
+  lastEventId: string;
   /** True once the server has ended the response. */
   ended: boolean;
   /** True once the connection is gone, in whichever way. */
@@ -42,6 +44,7 @@ function read(outgoing: ClientRequest, incoming: IncomingMessage): Stream {
     headers: incoming.headers,
     text: '',
     events: [],
+    lastEventId: '',
     ended: false,
     closed: false,
     until: (condition) =>
@@ -58,6 +61,7 @@ function read(outgoing: ClientRequest, incoming: IncomingMessage): Stream {
   };
   const parser = createParser({
     onEvent: (event) => {
+      stream.lastEventId = event.id ?? stream.lastEventId;
       if (event.event !== 'sse-start') {
         stream.events.push(event);
       }

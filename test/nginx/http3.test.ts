@@ -65,7 +65,7 @@ describe.each(setups)('over HTTP/3 ($engine, doorbell: $doorbell)', ({ engine, d
     await start(8444, 'lost');
     await eventually(
       () => received('lost'),
-      (text) => text.split(':\n\n').length > 8,
+      (text) => text.split('\n:').length > 8,
     );
     expect(await subscribers(nginx, 'lost')).toBe(1);
     await nginx.sh('kill -STOP $(cat /tmp/lost.pid)');

@@ -27,9 +27,9 @@ export function resuming(
         await current.until(({ events, closed }) => closed || events.length > taken);
         for (const event of current.events.slice(taken)) {
           onData(event.data);
-          id = event.id;
           taken++;
         }
+        id = current.lastEventId || id;
       }
     }
   };

@@ -9,6 +9,7 @@ const EVENTS = 50000;
 const ZONES = `
 js_shared_dict_zone zone=sse_log:64m timeout=1h;
 js_shared_dict_zone zone=sse_count:4m type=number timeout=1h;
+js_shared_dict_zone zone=sse_ids:16m type=number timeout=1h evict;
 js_shared_dict_zone zone=sse_upstream:32k`;
 
 /** Handlers that look into the zone of the upstreams, and fill it. */

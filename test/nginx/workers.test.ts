@@ -115,7 +115,7 @@ async function follow(
     for (;;) {
       await stream.until(({ events, ended }) => ended || datas.length + events.length >= count);
       datas.push(...stream.events.map(({ data }) => data));
-      id = stream.events.at(-1)?.id ?? id;
+      id = stream.lastEventId || id;
       stream.leave();
       if (datas.length >= count) {
         return datas;

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { NOT_SET } from '../../src/channel/name.ts';
 import { type ServerEvent, serialize } from '../../src/event-stream/serialize.ts';
 import { counts, log, upstreams } from './zones.ts';
 
 const { default: upstream } = await import('../../src/upstream.ts');
 const { append } = await import('../../src/channel/append.ts');
-const { deleteChannel, findChannel } = await import('../../src/channel/channel.ts');
+const { deleteChannel, findChannel, removeEvents } = await import('../../src/channel/channel.ts');
 const { loadState } = await import('../../src/upstream/state.ts');
 
 const LIMITS = { history: 1000, ttl: 60000 };
@@ -17,7 +18,7 @@ function connect(variables: Record<string, string> = {}) {
     status: 200,
     headersIn: { 'X-SSE-Number': '1' },
     headersOut: { 'Content-Type': 'text/event-stream' } as Record<string, string>,
-    variables: { server_name: 'a', sse_history: '1000', ...variables },
+    variables: { server_name: 'a', sse_channel: NOT_SET, sse_history: '1000', ...variables },
     sendBuffer: (text: string) => sent.push(text),
   } as unknown as NginxHTTPRequest;
   upstream.header(r);
@@ -87,7 +88,9 @@ describe('the filter of an upstream', () => {
   test('goes on in a channel that was deleted meanwhile', () => {
     const connection = connect();
     connection.receive('id: 1\ndata: 1\n\n');
-    deleteChannel(findChannel('a')!);
+    const epoch = findChannel('a')!;
+    const { first, last } = deleteChannel(epoch);
+    removeEvents(epoch, first, last);
     connection.receive('id: 2\ndata: 2\n\n');
     connect().receive('id: 3\ndata: 3\n\n');
     expect(texts().map(dataOf)).toEqual(['2', '3']);
