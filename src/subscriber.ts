@@ -1,11 +1,11 @@
 import { logKey } from './channel/channel.ts';
-import { hasExactId, type Reader, startEvent } from './channel/cursor.ts';
+import { type Reader, startEvent } from './channel/cursor.ts';
 import { channelError, EMPTY_CHANNEL, parseChannels } from './channel/name.ts';
-import { hasServers, passBells } from './channel/pass.ts';
+import { passBells } from './channel/pass.ts';
 import { closeReader, isPlain, isReplay, isUnsettled, keepReader, openReader, read } from './channel/read.ts';
-import { isDoorbellMissing, setDoorbellMissing } from './channel/ring.ts';
+import { MISSING } from './channel/ring.ts';
 import { MAX_BELLS, markBells, pollDelay, releaseWait, waitForBells } from './channel/wait.ts';
-import { anyServed, isLeaving, LATE, lastServed, renewWorker } from './channel/worker.ts';
+import { isLeaving, LATE, lastServed, renewWorker, SERVING } from './channel/worker.ts';
 import { counts, isZoneFull, log, requireZones } from './channel/zones.ts';
 import { guarded, refuse, refuseWith } from './nginx/answer.ts';
 import { negotiate } from './nginx/negotiate.ts';
@@ -100,14 +100,13 @@ function follow(
   njs.on('exit', () => closeReader(reader));
   // Those who came together, as after a restart, should not leave together.
   const jitter = 1 - reader.spread / 4;
-  const age = lifetime * jitter;
-  const response = openResponse(r, beat, age, reader.starts ? startEvent(reader) : '');
+  let end = Date.now() + lifetime * jitter;
+  const response = openResponse(r, beat, end, reader.starts ? startEvent(reader, true) : '');
   /** The njs engine looks up what is global each time. */
   const after = setTimeout;
   let hasDoorbell =
-    !!process.env.NJS_SSE_DOORBELL && reader.cursors.length <= MAX_BELLS && !isDoorbellMissing();
+    !!process.env.NJS_SSE_DOORBELL && reader.cursors.length <= MAX_BELLS && !counts.has(MISSING);
   const budget = largest * jitter;
-  let end = Date.now() + age;
   /** The first ones follow no other. */
   let lastEvent = Date.now() - BUSY;
   /** Since when the worker is known to leave; 0 if it does not. */
@@ -256,8 +255,10 @@ function follow(
   function endForNow(): void {
     const chance = Math.random();
     const retry =
-      leaving > 0 && anyServed() <= leaving ? response.retry * (1 + chance) : RESUME_WITHIN * chance;
-    response.write((hasExactId(reader) ? '' : startEvent(reader)) + 'retry: ' + Math.ceil(retry) + '\n');
+      leaving > 0 && !(counts.get(SERVING)! > leaving)
+        ? response.retry * (1 + chance)
+        : RESUME_WITHIN * chance;
+    response.write(startEvent(reader, false) + 'retry: ' + Math.ceil(retry) + '\n');
     response.close();
   }
 
@@ -274,7 +275,7 @@ function follow(
     }
     const now = Date.now();
     grown += A_SEND;
-    hasDoorbell = hasDoorbell && !isDoorbellMissing();
+    hasDoorbell = hasDoorbell && !counts.has(MISSING);
     findOutIfLeaving(now, LATE);
     keepReader(reader, now);
     if (isWaiting && (!hasDoorbell || leaving || now > end || grown > budget || isUnsettled(reader))) {
@@ -308,18 +309,7 @@ function serve(): void {
  * before its next run, because njs frees what a run has allocated when it ends.
  */
 function pass(): void {
-  if (!counts || !process.env.NJS_SSE_DOORBELL) {
-    return;
-  }
-  const isMissing = !hasServers();
-  if (setDoorbellMissing(isMissing)) {
-    ngx.log(
-      ngx.ERR,
-      'sse: NJS_SSE_DOORBELL is set but nothing listens on 127.0.0.1:8130 and :8131: ' +
-        'put "include sse/doorbell-server.conf;" into stream; until then subscribers poll',
-    );
-  }
-  if (!isMissing) {
+  if (counts && process.env.NJS_SSE_DOORBELL) {
     passBells(PASS_FOR);
   }
 }

@@ -6,10 +6,10 @@ import {
   logKey,
   oldestUnexpired,
   placeOfId,
-  shortestTtl,
+  TTL,
 } from './channel.ts';
 import { batchKey, type Cursor, enter, type Reader, settle, startEvent } from './cursor.ts';
-import { formatPositions, isAhead, type Position, parsePositions } from './position.ts';
+import { formatPositions, type Position, parsePositions } from './position.ts';
 import { returnLease } from './subscribers.ts';
 import { batches, counts, log } from './zones.ts';
 
@@ -125,7 +125,7 @@ export function createCatchUp(): CatchUp {
       cursor.phase = 'lost';
       readCursor(reader, cursor, lastPlace(cursor.epoch) || 0, now, texts);
     } else {
-      texts.push(startEvent(reader));
+      texts.push(startEvent(reader, true));
     }
   }
 
@@ -197,7 +197,11 @@ export function createCatchUp(): CatchUp {
    */
   function cannotHaveExpired(cursor: Cursor, now: number): boolean {
     const elapsed = now - cursor.settledAt;
-    return cursor.place >= cursor.settled && elapsed >= 0 && elapsed < shortestTtl(cursor.epoch) / 2;
+    return (
+      cursor.place >= cursor.settled &&
+      elapsed >= 0 &&
+      elapsed < (counts.get(cursor.epoch + TTL) || FORGET_AFTER) / 2
+    );
   }
 
   /**
@@ -307,5 +311,14 @@ export function createCatchUp(): CatchUp {
       }
     }
     return LOOK_FOR_ID;
+  }
+
+  /** Whether positions are further than others in the same logs. */
+  function isAhead(wanted: Position[], than: Position[]): boolean {
+    return (
+      wanted.length === than.length &&
+      wanted.every((position, i) => position.epoch === than[i]!.epoch && position.place >= than[i]!.place) &&
+      wanted.some((position, i) => position.place > than[i]!.place)
+    );
   }
 }

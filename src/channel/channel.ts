@@ -11,6 +11,8 @@ import { counts, ids, log } from './zones.ts';
 export const FORGET_AFTER = 3600000;
 /** For how long a channel's pointer outlives its counters, so that there is one successor, and those who wait hear of it. */
 const OUTLIVE = 120000;
+/** What follows the epoch in the key of the shortest time to live of its events. */
+export const TTL = '.ttl';
 /** How many places that follow each other may be empty although events before them are there. */
 const NEAR = 16;
 /** How many events are removed in one go: about a millisecond. */
@@ -135,14 +137,9 @@ export function removeEvents(epoch: string, first: number, last: number): number
  * have to know how long an event cannot have expired (catch-up.ts).
  */
 export function noteTtl(epoch: string, ttl: number): void {
-  if (ttl < FORGET_AFTER && counts.incr(epoch + '.ttl', 0, ttl, FORGET_AFTER) > ttl) {
-    counts.set(epoch + '.ttl', ttl, FORGET_AFTER);
+  if (ttl < FORGET_AFTER && counts.incr(epoch + TTL, 0, ttl, FORGET_AFTER) > ttl) {
+    counts.set(epoch + TTL, ttl, FORGET_AFTER);
   }
-}
-
-/** For how long an event of this channel lives at least, in milliseconds. */
-export function shortestTtl(epoch: string): number {
-  return counts.get(epoch + '.ttl') || FORGET_AFTER;
 }
 
 /**
@@ -209,7 +206,7 @@ export function oldestUnexpired(epoch: string, from: number, last: number): numb
   if (log.has(logKey(epoch, from))) {
     return from; // as most often, for what is over the bound of its number was trimmed
   }
-  let found = bisect(epoch, from, last);
+  let found = bisect(last);
   for (;;) {
     const lowest = Math.max(from, found - NEAR);
     let before = found - 1;
@@ -219,22 +216,23 @@ export function oldestUnexpired(epoch: string, from: number, last: number): numb
     if (before < lowest) {
       return found;
     }
-    found = bisect(epoch, from, before);
+    found = bisect(before);
   }
-}
 
-function bisect(epoch: string, from: number, last: number): number {
-  let low = from;
-  let high = last + 1;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    if (log.has(logKey(epoch, middle))) {
-      high = middle;
-    } else {
-      low = middle + 1;
+  /** In here, because the njs engine makes what is outside for each subscriber. */
+  function bisect(to: number): number {
+    let low = from;
+    let high = to + 1;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (log.has(logKey(epoch, middle))) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
     }
+    return low;
   }
-  return low;
 }
 
 /** The id of an event as the log holds it: its first line is always `id: ...`. */

@@ -65,15 +65,8 @@ export function enter(channel: string, phase: Phase): Cursor {
     settled: 0,
     settledAt: 0,
   };
-  keepLease(cursor, Date.now());
+  renewLease(cursor, Date.now());
   return cursor;
-}
-
-/** Renews a lease. Where the zone is full there is none: a count is not worth a stream. */
-export function keepLease(lease: Lease, now: number): void {
-  try {
-    renewLease(lease, now);
-  } catch {}
 }
 
 /** All that there is has been read. */
@@ -82,26 +75,21 @@ export function settle(cursor: Cursor, now: number): void {
   cursor.settledAt = now;
 }
 
-/** Whether the id of the newest event that was read leads back to it, and not to an earlier one with the same id. */
-export function hasExactId(reader: Reader): boolean {
-  const cursor = reader.cursors[0]!;
-  const id = reader.cursors.length === 1 && cursor.place > 0 && idAt(cursor.epoch, cursor.place);
-  return !id || isExact(cursor, id);
-}
-
 /**
  * An event that only carries an id, by which its client resumes after what was read so far. It has data, because many
  * clients drop an id without, and a type of its own, so that `onmessage` does not get it.
+ *
+ * @param isNeeded false for a client that has received what was read: '' then, if the id of that leads back to it, and not to an
+ * earlier event with the same id.
  */
-export function startEvent(reader: Reader): string {
+export function startEvent(reader: Reader, isNeeded: boolean): string {
   const cursor = reader.cursors[0]!;
   const newest = reader.cursors.length === 1 && cursor.place > 0 && idAt(cursor.epoch, cursor.place);
-  const id = newest && isExact(cursor, newest) ? newest : formatPositions(reader.cursors);
-  return 'id: ' + id + '\nevent: ' + START + '\ndata: {}\n\n';
-}
-
-function isExact(cursor: Cursor, id: string): boolean {
-  return id === logKey(cursor.epoch, cursor.place) || placeOfId(cursor.epoch, id) === cursor.place;
+  const isExact =
+    newest &&
+    (newest === logKey(cursor.epoch, cursor.place) || placeOfId(cursor.epoch, newest) === cursor.place);
+  const id = newest && isExact ? newest : formatPositions(reader.cursors);
+  return isNeeded || (newest && !isExact) ? 'id: ' + id + '\nevent: ' + START + '\ndata: {}\n\n' : '';
 }
 
 /**

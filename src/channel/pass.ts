@@ -1,7 +1,8 @@
 // biome-ignore lint/style/useNodejsImportProtocol: njs has a module of this name, too
 import fs from 'fs';
-import { openNotes, resolve } from './ring.ts';
+import { MISSING, openNotes, resolve } from './ring.ts';
 import { isLeaving } from './worker.ts';
+import { counts } from './zones.ts';
 
 /** How often to look whether a bell rang, in milliseconds: one look for all who wait in a worker. */
 const POLL = 1;
@@ -25,23 +26,8 @@ const LAST = 500;
 /** How /proc/net/udp shows the doorbell's two sockets, 127.0.0.1:8130 and 8131: no far end, and waiting for datagrams. */
 const SOCKETS = ['0100007F:1FC2 00000000:0000 07', '0100007F:1FC3 00000000:0000 07'];
 const PORTION = 65536;
-
-/** Whether the doorbell's servers are there; true where that cannot be found out. */
-export function hasServers(): boolean {
-  let text = '';
-  try {
-    const file = fs.openSync('/proc/net/udp', 'r');
-    const portion = Buffer.alloc(PORTION);
-    for (let read = PORTION; read > 0; ) {
-      read = fs.readSync(file, portion, 0, PORTION, null);
-      text += portion.toString('utf8', 0, read);
-    }
-    fs.closeSync(file);
-  } catch {
-    return true;
-  }
-  return text.indexOf(SOCKETS[0]!) >= 0 && text.indexOf(SOCKETS[1]!) >= 0;
-}
+/** Longer than it takes until they are looked for again, in milliseconds. */
+const KEEP_MISSING = 150000;
 
 /**
  * Passes rings on to those who wait in this worker: resolves `<bell>-<number>.ring.sse` by the same socket as they
@@ -51,6 +37,19 @@ export function hasServers(): boolean {
  * @param duration in milliseconds.
  */
 export function passBells(duration: number): void {
+  if (!hasServers()) {
+    const isNews = !counts.has(MISSING);
+    counts.set(MISSING, 1, KEEP_MISSING);
+    if (isNews) {
+      ngx.log(
+        ngx.ERR,
+        'sse: NJS_SSE_DOORBELL is set but nothing listens on 127.0.0.1:8130 and :8131: ' +
+          'put "include sse/doorbell-server.conf;" into stream; until then subscribers poll',
+      );
+    }
+    return;
+  }
+  counts.delete(MISSING);
   const end = Date.now() + duration;
   const notes = openNotes();
   let passed = notes.last();
@@ -90,6 +89,23 @@ export function passBells(duration: number): void {
   }
 
   function ignore(): void {}
+
+  /** True where it cannot be found out. */
+  function hasServers(): boolean {
+    let text = '';
+    try {
+      const file = fs.openSync('/proc/net/udp', 'r');
+      const portion = Buffer.alloc(PORTION);
+      for (let read = PORTION; read > 0; ) {
+        read = fs.readSync(file, portion, 0, PORTION, null);
+        text += portion.toString('utf8', 0, read);
+      }
+      fs.closeSync(file);
+    } catch {
+      return true;
+    }
+    return text.indexOf(SOCKETS[0]!) >= 0 && text.indexOf(SOCKETS[1]!) >= 0;
+  }
 
   function pass(last: number): void {
     const bells: number[] = [];

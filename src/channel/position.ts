@@ -15,11 +15,9 @@ const NOWHERE = '0-0';
  * told yet that it has missed something.
  */
 export function formatPositions(positions: (Position & { phase: string })[]): string {
+  const format = (position: Position & { phase: string }) =>
+    position.phase === 'lost' ? NOWHERE : position.epoch + '-' + position.place;
   return positions.length > 1 ? positions.map(format).join(',') : format(positions[0]!);
-}
-
-function format(position: Position & { phase: string }): string {
-  return position.phase === 'lost' ? NOWHERE : position.epoch + '-' + position.place;
 }
 
 /** The positions in a Last-Event-ID; none if it is not of our making (a publisher's own id). */
@@ -28,13 +26,4 @@ export function parsePositions(id: string): Position[] {
   return parts.some((part) => !part)
     ? []
     : parts.map((part) => ({ epoch: part![1]!, place: Number(part![2]) }));
-}
-
-/** Whether positions are further than others in the same logs. */
-export function isAhead(wanted: Position[], than: Position[]): boolean {
-  return (
-    wanted.length === than.length &&
-    wanted.every((position, i) => position.epoch === than[i]!.epoch && position.place >= than[i]!.place) &&
-    wanted.some((position, i) => position.place > than[i]!.place)
-  );
 }

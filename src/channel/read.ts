@@ -1,7 +1,7 @@
 import { type CatchUp, createCatchUp } from './catch-up.ts';
 import { logKey } from './channel.ts';
-import { batchKey, enter, keepLease, type Reader, settle } from './cursor.ts';
-import { returnLease } from './subscribers.ts';
+import { batchKey, enter, type Reader, settle } from './cursor.ts';
+import { renewLease, returnLease } from './subscribers.ts';
 import { batches, counts, log } from './zones.ts';
 
 /** Made when it is needed first: most subscribers are quiet, and the njs engine makes each function for each of them. */
@@ -47,17 +47,13 @@ export function openReader(
 /** Keeps a reader counted as a subscriber: to be called more often than once in 90 seconds, at the time `now`. */
 export function keepReader(reader: Reader, now: number): void {
   for (let i = 0; i < reader.cursors.length; i++) {
-    keepLease(reader.cursors[i]!, now);
+    renewLease(reader.cursors[i]!, now);
   }
 }
 
 export function closeReader(reader: Reader): void {
   for (let i = 0; i < reader.cursors.length; i++) {
-    try {
-      returnLease(reader.cursors[i]!);
-    } catch {
-      // The zone is full. The lease runs out.
-    }
+    returnLease(reader.cursors[i]!);
   }
 }
 

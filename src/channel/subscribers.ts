@@ -16,23 +16,29 @@ export interface Lease {
   rank: number;
 }
 
-/** Takes a lease, or keeps it: to be called more often than once in a window, at the time `now`. */
+/**
+ * Takes a lease, or keeps it: to be called more often than once in a window, at the time `now`. Where the zone is full there is
+ * none: a count is not worth a stream.
+ */
 export function renewLease(lease: Lease, now: number): void {
   const window = (now - (now % WINDOW)) / WINDOW;
   if (window !== lease.window) {
     returnLease(lease);
-    const rank = counts.incr(key(lease.epoch, window), 1, 0, KEEP);
-    // Negative where more were forgotten than are there.
-    lease.rank = rank > 0 ? rank - 1 : 0;
-    lease.window = window;
+    try {
+      const rank = counts.incr(key(lease.epoch, window), 1, 0, KEEP);
+      // Negative where more were forgotten than are there.
+      lease.rank = rank > 0 ? rank - 1 : 0;
+      lease.window = window;
+    } catch {}
   }
 }
 
 export function returnLease(lease: Lease): void {
   if (lease.window > 0) {
-    const window = lease.window;
+    try {
+      counts.incr(key(lease.epoch, lease.window), -1, 0, KEEP);
+    } catch {}
     lease.window = 0;
-    counts.incr(key(lease.epoch, window), -1, 0, KEEP);
   }
 }
 

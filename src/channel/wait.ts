@@ -1,5 +1,5 @@
 import type { Reader } from './cursor.ts';
-import { markBell } from './ring.ts';
+import { markBell, resolve } from './ring.ts';
 import { countLeases } from './subscribers.ts';
 import { counts } from './zones.ts';
 
@@ -65,11 +65,9 @@ export function waitForBells(url: string, wake: (signal: unknown) => void): void
 export function releaseWait(url: string): void {
   try {
     if (counts.add(url, 1, RELEASE_EVERY)) {
-      ngx.fetch(url.slice(0, -5) + '.free.sse/').then(ignore, ignore);
+      resolve(url.slice(7, -5) + '.free', () => {});
     }
   } catch {
     // The zone is full. The wait ends by itself.
   }
 }
-
-function ignore(): void {}

@@ -9,22 +9,18 @@ export const LATE = 2500;
 const KEEP = 600000;
 
 const key = 'worker.' + process.pid;
-const ANY = 'serving';
+/** When any worker last said that it serves, in milliseconds since 1970. */
+export const SERVING = 'serving';
 
 /** To be called once a second by a js_periodic. */
 export function renewWorker(): void {
   const now = Date.now();
   try {
     counts.set(key, now, KEEP);
-    counts.set(ANY, now, KEEP);
+    counts.set(SERVING, now, KEEP);
   } catch {
     // The zone is full. Streams of a worker of which nothing is known end when it is told to leave by force.
   }
-}
-
-/** When any worker last said that it serves, in milliseconds since 1970; 0 if none ever did. */
-export function anyServed(): number {
-  return counts.get(ANY) || 0;
 }
 
 /** When this worker last said that it serves, in milliseconds since 1970; 0 if it never did. Negative: it leaves since then. */

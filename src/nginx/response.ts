@@ -45,15 +45,15 @@ const TOGETHER = 100;
  * No blank line follows the reconnection time and the comments: clients that do not follow the standard take each for the end of
  * an event.
  *
- * @param onBeat gets called with every comment, at least every 45 seconds, when the client has left, and after `lifetime`.
- * @param lifetime in milliseconds.
+ * @param onBeat gets called with every comment, at least every 45 seconds, when the client has left, and after `end`.
+ * @param end in milliseconds since 1970.
  * @param opening what else is sent at once, in the wire format.
  * @throws SettingError for a wrong setting; nothing was sent then.
  */
 export function openResponse(
   r: NginxHTTPRequest,
   onBeat: () => void,
-  lifetime: number,
+  end: number,
   opening: string,
 ): AccountedResponse {
   const interval = timeSetting(r, 'sse_heartbeat', 45000, 100);
@@ -64,12 +64,13 @@ export function openResponse(
   const enough = interval - interval / 8;
   const wait = interval < LONGEST_PAUSE ? interval : LONGEST_PAUSE;
   const started = now();
-  const end = started + lifetime;
   const variables = r.variables;
   let queued = 0;
   let sent = 0;
   let lastWrite: number;
   let lastBeat = started;
+  /** How often something has to go out. */
+  let pace = interval > YOUNG_INTERVAL ? YOUNG_INTERVAL : interval;
   /** Since when the client has acknowledged nothing, at least; 0 if it has. */
   let stuckSince = 0;
   /** The round trip then. */
@@ -91,7 +92,7 @@ export function openResponse(
   }
   write('retry: ' + retry + '\n' + opening);
   if (!response.closed) {
-    beatLater(started, 0);
+    beatAfter(started);
   }
   return response;
 
@@ -144,43 +145,30 @@ export function openResponse(
 
   function beat(): void {
     const time = now();
-    const silence = time - lastWrite;
     timer = undefined;
     if (isLost(time)) {
       close();
-    } else if (isDue(silence)) {
+    } else if (time - lastWrite >= pace - pace / 8) {
       write(':\n');
     }
     // Not when all that is to be found out is whether the client is still there.
     if (response.closed || time - lastBeat >= wait - wait / 8 || time > end) {
       lastBeat = time;
+      pace = interval;
       onBeat();
     }
     if (!response.closed) {
-      beatLater(time, time - lastWrite);
+      beatAfter(time);
     }
   }
 
-  /** Whether something has to go out after such a silence, or will have to so soon that it may as well now. */
-  function isDue(silence: number): boolean {
-    const pace = paceNow();
-    return silence >= pace - pace / 8;
-  }
-
-  /** How often something has to go out. */
-  function paceNow(): number {
-    return interval > YOUNG_INTERVAL && lastBeat === started ? YOUNG_INTERVAL : interval;
-  }
-
-  function beatLater(time: number, silence: number): void {
-    const rest = paceNow() - (isDue(silence) ? 0 : silence);
+  /** One function for the first and all others: the njs engine makes each anew for each stream. */
+  function beatAfter(time: number): void {
+    const silence = time - lastWrite;
+    const rest = pace - (silence < pace - pace / 8 ? silence : 0);
     const next = time + (rest < wait ? rest : wait);
-    timer = setTimeout(
-      beat,
-      end >= time && end < next
-        ? end + 1 - time
-        : next - (next % (interval > 8 * TOGETHER ? TOGETHER : 1)) - time,
-    );
+    const together = interval > 8 * TOGETHER ? TOGETHER : 1;
+    timer = setTimeout(beat, end >= time && end < next ? end + 1 - time : next - (next % together) - time);
   }
 
   /**

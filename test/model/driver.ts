@@ -10,7 +10,7 @@ import {
   lastPlace,
   removeEvents,
 } from '../../src/channel/channel.ts';
-import { hasExactId, type Reader, startEvent } from '../../src/channel/cursor.ts';
+import { type Reader, startEvent } from '../../src/channel/cursor.ts';
 import { closeReader, openReader, read } from '../../src/channel/read.ts';
 import type { Accepted, Item, Scenario, Step, Transcript } from './scenario.ts';
 import { clearZones, clock, counts, hook, log } from './zones.ts';
@@ -133,7 +133,7 @@ export function run(scenario: Scenario): Transcript {
     const lastEventId = client.lastEventId;
     const reader = openReader(channels, lastEventId || undefined, history, clock.now);
     client.reader = reader;
-    client.sent = reader.starts ? startEvent(reader) : '';
+    client.sent = reader.starts ? startEvent(reader, true) : '';
     items.push({
       kind: 'open',
       client: index,
@@ -183,7 +183,7 @@ export function run(scenario: Scenario): Transcript {
       look(index);
     }
     if (client?.reader) {
-      client.sent += hasExactId(client.reader) ? '' : startEvent(client.reader);
+      client.sent += startEvent(client.reader, false);
       cut(index, 1);
     }
   }

@@ -1,7 +1,7 @@
 import './zones.ts';
 import { describe, expect, test } from 'vitest';
 import { NOT_SET, parseChannels } from '../../src/channel/name.ts';
-import { formatPositions, isAhead, parsePositions } from '../../src/channel/position.ts';
+import { formatPositions, parsePositions } from '../../src/channel/position.ts';
 import { pollDelay } from '../../src/channel/wait.ts';
 import { isEventStream } from '../../src/event-stream/media-type.ts';
 import { acceptsEventStream } from '../../src/nginx/negotiate.ts';
@@ -41,17 +41,6 @@ describe('positions', () => {
 
   test('that are lost, and not told yet, are nowhere', () => {
     expect(formatPositions([{ epoch: 'a1', place: 7, phase: 'lost' }])).toBe('0-0');
-  });
-
-  test('are ahead of others in the same logs, or not', () => {
-    const isIt = (a: string, b: string) => isAhead(parsePositions(a), parsePositions(b));
-    expect([isIt('e-5', 'e-4'), isIt('e-5,f-1', 'e-4,f-1')]).toEqual([true, true]);
-    expect([
-      isIt('e-5', 'e-5'),
-      isIt('e-5', 'f-4'),
-      isIt('e-5,f-1', 'e-4,f-2'),
-      isIt('own 5', 'own 4'),
-    ]).toEqual([false, false, false, false]);
   });
 
   test.each(['', '42', 'a-', '-1', 'a-1,', 'A-1', 'a-1x', 'a-1.5', 'a--1', 'a-1000000000000000'])(

@@ -1,0 +1,66 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually, open, publish, subscribers } from './client.ts';
+import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+
+/** How many sockets nginx holds, be their clients there or not. */
+async function sockets(nginx: Nginx): Promise<number> {
+  return Number(await nginx.sh('ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c socket:'));
+}
+
+describe.each(engines)('doorbell, with streams that are short (%s)', (engine) => {
+  let nginx: Nginx;
+
+  beforeAll(async () => {
+    nginx = await startNginx({
+      engine,
+      doorbell: true,
+      server: `set $sse_poll 10m; set $sse_heartbeat 10m; ${PUBLISH_AND_SUBSCRIBE}
+        location /short/ { set $sse_lifetime 3s; include sse/subscriber.conf; }`,
+    });
+  });
+  afterAll(() => nginx.stop());
+
+  test('a client that leaves soon leaves no connection behind, and others of its channel stay', async () => {
+    const stays = await open(nginx, '/events/page');
+    const before = await sockets(nginx);
+    await nginx.sh('for i in 1 2 3 4 5; do curl -sN -m 1 http://127.0.0.1:8080/events/page & done; wait');
+    await nginx.sh('curl -sN -m 1 http://127.0.0.1:8080/events/alone');
+    expect(await sockets(nginx)).toBeGreaterThanOrEqual(before + 6);
+    // A wait that nobody releases takes three minutes.
+    await eventually(
+      () => sockets(nginx),
+      (count) => count <= before,
+    );
+    expect([await subscribers(nginx, 'page'), await subscribers(nginx, 'alone')]).toEqual([1, 0]);
+    await publish(nginx, 'page', 'hello');
+    await stays.untilEvents(1);
+    stays.leave();
+  });
+
+  test('$sse_lifetime ends a stream that waits', async () => {
+    const stream = await open(nginx, '/short/quiet');
+    await stream.until(({ ended }) => ended);
+    expect(stream.text).toMatch(/\nretry: [0-9]{1,3}\n$/);
+  });
+});
+
+const MISSING = /sse: NJS_SSE_DOORBELL is set but nothing listens on 127\.0\.0\.1:8130 and :8131/;
+
+describe.each(engines)('half a doorbell (%s)', (engine) => {
+  test('is named in the error log once, and subscribers poll', async () => {
+    const nginx = await startNginx({
+      engine,
+      main: 'env NJS_SSE_DOORBELL=1;',
+      server: `set $sse_heartbeat 10m; ${PUBLISH_AND_SUBSCRIBE}`,
+    });
+    await eventually(nginx.log, (log) => MISSING.test(log));
+    const stream = await open(nginx, '/events/half');
+    for (let i = 1; i <= 3; i++) {
+      await publish(nginx, 'half', String(i));
+      await stream.untilEvents(i);
+    }
+    stream.leave();
+    expect((await nginx.log()).split('NJS_SSE_DOORBELL is set')).toHaveLength(2);
+    await nginx.stop(MISSING);
+  });
+});
