@@ -61,7 +61,8 @@ function showOrDelete(r: NginxHTTPRequest, channel: string): void {
     if (next > events.last) {
       guarded(r, () => answerJson(r, 200, state));
     } else {
-      setTimeout(() => removeNext(next), 0);
+      // After 0 nginx would go on with it before anything else.
+      setTimeout(() => removeNext(next), 1);
     }
   }
 }

@@ -5,7 +5,7 @@ import { passBells } from './channel/pass.ts';
 import { closeReader, isPlain, isReplay, isUnsettled, keepReader, openReader, read } from './channel/read.ts';
 import { MISSING } from './channel/ring.ts';
 import { MAX_BELLS, markBells, pollDelay, releaseWait, waitForBells } from './channel/wait.ts';
-import { isLeaving, LATE, lastServed, renewWorker, SERVING } from './channel/worker.ts';
+import { isLeaving, LATE, lastServed, renewWorker, SERVING, takeTurn } from './channel/worker.ts';
 import { counts, isZoneFull, log, requireZones } from './channel/zones.ts';
 import { guarded, refuse, refuseWith } from './nginx/answer.ts';
 import { negotiate } from './nginx/negotiate.ts';
@@ -31,7 +31,7 @@ const BUSY = 500;
 const GLANCES = 8;
 /** How often to look whether the worker is about to leave, in milliseconds. */
 const LOOK_FOR_LEAVING = 1000;
-/** A replay goes on when the client has taken all but this many bytes. */
+/** A replay goes on by so many characters when the client has taken all but this many bytes. */
 const REPLAY_AHEAD = 65536;
 
 /** Shorter than the interval of `pass`, in milliseconds, by what the last ring may need to be passed on. */
@@ -114,7 +114,8 @@ function follow(
   let lookedForLeaving = 0;
   let grown = 0;
   let isBusy = false;
-  let isLarge = false;
+  let lookedAt = 0;
+  let hasTurn = false;
   let isWaiting = false;
   /** What it waits for. */
   let mark = '';
@@ -192,12 +193,16 @@ function follow(
           hasDoorbell = false;
         }
       }
-      const text = isLarge && isReplay(reader) && response.backlog() > REPLAY_AHEAD ? '' : read(reader, now);
+      // What came before the client is read in turns, but for the first piece.
+      const isDue = lookedAt === 0 || !isReplay(reader) || hasTurn;
+      const text = isDue ? read(reader, now) : '';
+      lookedAt = now;
+      hasTurn = false;
+      reader.portion = REPLAY_AHEAD;
       grown += A_LOOK;
       if (text !== '') {
         response.write(text);
         grown += A_SEND + text.length;
-        isLarge = text.length > REPLAY_AHEAD / 2;
         isBusy = now - lastEvent < BUSY;
         lastEvent = now;
       }
@@ -232,6 +237,10 @@ function follow(
           } else {
             glances = leaving || !plain ? 0 : GLANCES;
             delay = pollDelay(poll, now - lastEvent);
+            if (isReplay(reader) && response.backlog() <= REPLAY_AHEAD) {
+              hasTurn = true;
+              delay = Math.max(delay, takeTurn(now));
+            }
             if (leaving && end - now < delay) {
               // Those who were woken together also look together.
               delay = 1 + end - now;

@@ -23,8 +23,6 @@ const LOOK_AT_EDGE = 10000;
 const NEWEST = 8;
 /** How many publishers may be held up at the same time, about. */
 const PUBLISHERS = 16;
-/** What one call of `readAll` takes from a channel, in characters; the rest follows with the next. */
-const CHUNK = 65536;
 
 export interface CatchUp {
   /** Finds the place of the client's Last-Event-ID for a cursor that is at the newest place. */
@@ -130,8 +128,9 @@ export function createCatchUp(): CatchUp {
   }
 
   function readCursor(reader: Reader, cursor: Cursor, last: number, now: number, texts: string[]): void {
-    if (cursor.phase === 'search' && !search(reader, cursor, last, now)) {
-      return;
+    if (cursor.phase === 'search') {
+      search(reader, cursor, last, now);
+      return; // All who come with such an id at the same time know at the same time.
     }
     if (cursor.phase === 'lost') {
       skipToOldest(reader, cursor, last, texts);
@@ -160,7 +159,7 @@ export function createCatchUp(): CatchUp {
   /** Returns true if all events up to the place `last` were there. */
   function readEvents(reader: Reader, cursor: Cursor, last: number, now: number, texts: string[]): boolean {
     let isWhole = true;
-    for (let length = 0; cursor.place < last && length < CHUNK; ) {
+    for (let length = 0; cursor.place < last && length < reader.portion; ) {
       const event = log.get(logKey(cursor.epoch, cursor.place + 1));
       if (event !== undefined) {
         cursor.place++;
@@ -272,28 +271,23 @@ export function createCatchUp(): CatchUp {
     return positions.length > 0 && positions.every((position) => lastPlace(position.epoch)! >= 0);
   }
 
-  /**
-   * Looks whether the client's id has come meanwhile; from there on, or after some time without it, the cursor can read.
-   * Returns false before that.
-   */
-  function search(reader: Reader, cursor: Cursor, last: number, now: number): boolean {
+  /** Looks whether the client's id has come meanwhile: from there on, or after some time without it, the cursor can read. */
+  function search(reader: Reader, cursor: Cursor, last: number, now: number): void {
     const place = placeOfId(cursor.epoch, reader.lastEventId!);
     if (place !== undefined && place <= last) {
       cursor.place = place;
       cursor.phase = 'replay';
       cursor.since = 0;
-      return true;
+      return;
     }
     const waited = now - cursor.since;
     if (waited >= LOOK_FOR_ID && cursor.upTo !== last) {
       cursor.upTo = last;
       cursor.patience = patienceAt(reader, cursor, last);
     }
-    if (waited >= 0 && waited < cursor.patience) {
-      return false;
+    if (waited < 0 || waited >= cursor.patience) {
+      cursor.phase = 'lost';
     }
-    cursor.phase = 'lost';
-    return true;
   }
 
   /**

@@ -38,6 +38,8 @@ export interface Reader {
   lastEventId: string | undefined;
   /** Whether the client has no id yet from which it could resume in all of these channels. */
   starts: boolean;
+  /** What one read takes from a channel, in characters, where it is several events; the rest follows with the next. */
+  portion: number;
   /** From 0 to 1, by chance: what readers should not all do alike depends on it. */
   spread: number;
   /** True once a channel was deleted. */

@@ -4,6 +4,9 @@ import { batchKey, enter, type Reader, settle } from './cursor.ts';
 import { renewLease, returnLease } from './subscribers.ts';
 import { batches, counts, log } from './zones.ts';
 
+/** All that most who resume have missed; what takes longer waits for its turn. */
+const FIRST = 4096;
+
 /** Made when it is needed first: most subscribers are quiet, and the njs engine makes each function for each of them. */
 let catchUp: CatchUp | undefined;
 
@@ -21,7 +24,16 @@ export function openReader(
 ): Reader {
   const spread = Math.random();
   const starts = !lastEventId;
-  const reader: Reader = { cursors: [], lastEventId, starts, spread, ended: false, searched: 0, peers: 0 };
+  const reader: Reader = {
+    cursors: [],
+    lastEventId,
+    starts,
+    portion: FIRST,
+    spread,
+    ended: false,
+    searched: 0,
+    peers: 0,
+  };
   for (let i = 0; i < channels.length; i++) {
     reader.cursors[i] = enter(channels[i]!, 'live');
   }

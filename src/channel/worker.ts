@@ -7,6 +7,8 @@ import { counts } from './zones.ts';
  */
 export const LATE = 2500;
 const KEEP = 600000;
+/** Of all turns that are taken already, in milliseconds. */
+const MOST_TURNS = 60000;
 
 const key = 'worker.' + process.pid;
 /** When any worker last said that it serves, in milliseconds since 1970. */
@@ -21,6 +23,26 @@ export function renewWorker(): void {
   } catch {
     // The zone is full. Streams of a worker of which nothing is known end when it is told to leave by force.
   }
+}
+
+/** How long a worker takes for one turn, at the most, and has time for others, in milliseconds. */
+const TURN = 2;
+const turns = 'turn.' + process.pid;
+
+/**
+ * How long to wait for a turn, in milliseconds: those who read much at once, as hundreds of clients that come back with an old id,
+ * do so one after the other. nginx would run all whose timers have ended before anything else.
+ */
+export function takeTurn(now: number): number {
+  const next = counts.get(turns) || 0;
+  // A clock that was set back makes nobody wait for long.
+  const turn = next > now && next < now + MOST_TURNS ? next : now + 1;
+  try {
+    counts.set(turns, turn + TURN, KEEP);
+  } catch {
+    // The zone is full.
+  }
+  return turn - now;
 }
 
 /** When this worker last said that it serves, in milliseconds since 1970; 0 if it never did. Negative: it leaves since then. */

@@ -11,6 +11,7 @@ describe('names', () => {
     cursors: channels.map((channel) => enter(channel, 'live')),
     lastEventId: undefined,
     starts: false,
+    portion: 4096,
     spread: Math.random(),
     ended: false,
     searched: 0,
