@@ -10,7 +10,7 @@ const REPLAY = 500;
 const NOTES = {
   open: 'nginx follows the upstream: an event a second. Stop it, and start it again:',
   silent:
-    'nginx keeps trying to reconnect, after random times that double up to a minute: once the upstream is started, ' +
+    'nginx keeps trying to reconnect, after random times of up to 15 seconds: once the upstream is started, ' +
     'give it about as long as it was away.',
   never: 'No upstream here? npm start starts one, and makes nginx follow it.',
 };
