@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { engines, startNginx } from '../nginx/nginx.ts';
+import { allEngines, startNginx } from '../nginx/nginx.ts';
 import { bundleDriver } from './bundle.ts';
 import { judge } from './oracle.ts';
 import { type Scenario, scenarios, type Transcript } from './scenario.ts';
@@ -10,7 +10,7 @@ const AT_ONCE = 50;
 const RUNS = Number(process.env.MODEL_RUNS ?? 20000) / 10;
 const SEED = Number(process.env.MODEL_SEED ?? 1);
 
-test.each(engines)(
+test.each(allEngines)(
   'a channel does in the engine %s what it does in Node',
   { timeout: 60000 + RUNS * 50 },
   async (engine) => {

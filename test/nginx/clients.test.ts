@@ -1,7 +1,8 @@
+import { fetchEventSource } from '@microsoft/fetch-event-source';
 import { EventSource as NpmEventSource } from 'eventsource';
 import { EventSource as UndiciEventSource } from 'undici';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually, publish, send, subscribers } from './client.ts';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { eventually, open, publish, send, subscribers } from './client.ts';
 import { allEngines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
 const clients = [
@@ -79,5 +80,37 @@ describe.each(allEngines)('clients of others (%s)', (engine) => {
       (state) => state === 2,
     );
     expect((await send(nginx, '/events/')).status).toBe(400);
+  });
+
+  test('fetch-event-source gets each event, and no empty message for a heartbeat', async () => {
+    // What it looks for in a browser.
+    vi.stubGlobal('document', { hidden: false, addEventListener() {}, removeEventListener() {} });
+    vi.stubGlobal('window', globalThis);
+    const messages: [type: string, data: string][] = [];
+    const leaving = new AbortController();
+    const done = fetchEventSource(`${nginx.url}/events/fetched`, {
+      signal: leaving.signal,
+      onmessage: ({ event, data }) => messages.push([event, data]),
+    });
+    await eventually(
+      () => subscribers(nginx, 'fetched'),
+      (count) => count === 1,
+    );
+    // Beside the stream, to see what this client does not show.
+    const beside = await open(nginx, '/events/fetched');
+    await beside.until(({ text }) => text.endsWith(':\n:\n'));
+    beside.leave();
+    await publish(nginx, 'fetched', '{"a": 1}');
+    await eventually(
+      async () => messages.length,
+      (count) => count >= 2,
+    );
+    leaving.abort();
+    await done;
+    vi.unstubAllGlobals();
+    expect(messages).toEqual([
+      ['sse-start', '{}'],
+      ['', '{"a": 1}'],
+    ]);
   });
 });

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { open, publish, type Stream } from './client.ts';
 import { type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
@@ -25,14 +27,85 @@ async function publishAll(origin: Nginx): Promise<void> {
   }
 }
 
-function startEdge(origin: Nginx): Promise<Nginx> {
+test('a client waits at an edge that lags until its id arrives there, and is told of no gap', async () => {
+  const origin = await startNginx({ server: `set $sse_history 1000; ${PUBLISH_AND_SUBSCRIBE}` });
+  await publish(origin, 'news', '1');
+  const line = await startLine(origin.port);
+  const ahead = await startEdge(origin);
+  const behind = await startEdge(origin, line.port);
+  const first = await open(behind, '/events/news?history=all');
+  await first.untilEvents(1);
+  first.leave();
+  line.stop();
+
+  const stream = await open(ahead, '/events/news?history=all');
+  for (let i = 2; i <= 50; i++) {
+    await publish(origin, 'news', String(i));
+  }
+  const { id } = (await stream.untilEvents(50))[49]!;
+  stream.leave();
+  const moved = await open(behind, '/events/news', { 'Last-Event-ID': id! });
+  // For longer than an id is looked for that nothing tells about.
+  await moved.until(({ text }) => text.split('\n:').length > 6);
+  line.goOn();
+  await publish(origin, 'news', '51');
+  await moved.untilEvents(1);
+  expect(moved.events.map(({ event, data }) => event ?? data)).toEqual(['51']);
+  moved.leave();
+  await Promise.all(
+    [ahead, behind].map((edge) => edge.stop(/prematurely closed connection/, /sse: upstream of "/)),
+  );
+  await line.close();
+  await origin.stop();
+});
+
+/** A line to a port of this machine that can be stopped: what is sent meanwhile comes later. */
+async function startLine(
+  port: number,
+): Promise<{ port: number; stop(): void; goOn(): void; close(): Promise<void> }> {
+  const sockets: Socket[] = [];
+  let isStopped = false;
+  const server = createServer((near) => {
+    const far = connect(port, '127.0.0.1');
+    near.pipe(far);
+    far.on('data', (chunk) => near.write(chunk));
+    for (const socket of [near, far]) {
+      socket.on('error', () => {});
+      socket.on('close', () => [near, far].forEach((one) => void one.destroy()));
+    }
+    sockets.push(far);
+    if (isStopped) {
+      far.pause();
+    }
+  });
+  server.listen(0, '0.0.0.0');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    stop: () => {
+      isStopped = true;
+      sockets.forEach((socket) => void socket.pause());
+    },
+    goOn: () => {
+      isStopped = false;
+      sockets.forEach((socket) => void socket.resume());
+    },
+    close: async () => {
+      sockets.forEach((socket) => void socket.destroy());
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+function startEdge(origin: Nginx, port = origin.port): Promise<Nginx> {
   return startNginx({
-    server: PUBLISH_AND_SUBSCRIBE,
+    server: `set $sse_heartbeat 500ms; ${PUBLISH_AND_SUBSCRIBE}`,
     http: `server {
       include sse/inner.conf;
       server_name news;
       location / {
-        proxy_pass http://${bridgeAddress()}:${origin.port}/events/news?history=all;
+        proxy_pass http://${bridgeAddress()}:${port}/events/news?history=all;
         set $sse_history 1000;
         include sse/upstream.conf;
       }

@@ -4,11 +4,11 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { EventSource as NpmEventSource } from 'eventsource';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, open, publish, type Stream, send } from './client.ts';
-import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { allEngines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 
 const datas = ({ events }: Stream) => events.map(({ event, data }) => (event === 'sse-gap' ? event : data));
 
-describe.each(engines)('faults (%s)', (engine) => {
+describe.each(allEngines)('faults (%s)', (engine) => {
   let nginx: Nginx;
 
   beforeAll(async () => {
@@ -224,7 +224,7 @@ function fill(r) {
 export default { fill };
 `;
 
-describe.each(engines)('full zones (%s)', (engine) => {
+describe.each(allEngines)('full zones (%s)', (engine) => {
   const NO_MEMORY = /ngx_slab_alloc\(\) failed: no memory in js shared zone "sse_count"/;
 
   test('counters that are full cost those who resume nothing but their being counted', async () => {
