@@ -183,4 +183,14 @@ function answer(s: NginxStreamRequest): void {
   }
 }
 
-export default { answer };
+/** js_periodic, once: the scripts in http know by the environment that there is a doorbell. */
+function check(): void {
+  if (!process.env.NJS_SSE_DOORBELL) {
+    ngx.log(
+      ngx.ERR,
+      'sse: the doorbell is not used: put "env NJS_SSE_DOORBELL=1;" next to stream and http; until then subscribers poll',
+    );
+  }
+}
+
+export default { answer, check };

@@ -4,7 +4,7 @@ import { channelError, EMPTY_CHANNEL, parseChannels } from './channel/name.ts';
 import { passBells } from './channel/pass.ts';
 import { closeReader, isPlain, isReplay, isUnsettled, keepReader, openReader, read } from './channel/read.ts';
 import { MISSING } from './channel/ring.ts';
-import { MAX_BELLS, markBells, pollDelay, releaseWait, waitForBells } from './channel/wait.ts';
+import { MAX_BELLS, markBells, pollDelay, RELEASE_EVERY, releaseWait, waitForBells } from './channel/wait.ts';
 import { isLeaving, LATE, lastServed, renewWorker, SERVING, takeTurn } from './channel/worker.ts';
 import { counts, isZoneFull, log, requireZones } from './channel/zones.ts';
 import { guarded, refuse, refuseWith } from './nginx/answer.ts';
@@ -271,15 +271,20 @@ function follow(
     response.close();
   }
 
+  /** The client has left. */
+  function release(): void {
+    if (isWaiting && !releaseWait(mark)) {
+      after(release, RELEASE_EVERY);
+    }
+  }
+
   /** A wait may last three minutes: what cannot wait that long is looked after here. */
   function beat(): void {
     if (response.closed) {
       // A glance is not to find anything any more.
       key = '';
       closeReader(reader);
-      if (isWaiting) {
-        releaseWait(mark);
-      }
+      release();
       return;
     }
     const now = Date.now();

@@ -23,8 +23,8 @@ export function pollDelay(poll: number, idle: number): number {
   return delay < poll ? poll : delay > poll * IDLE_FACTOR ? poll * IDLE_FACTOR : delay;
 }
 
-/** How often those who wait under one name are released, in milliseconds: the others among them wait anew. */
-const RELEASE_EVERY = 10000;
+/** How often those who wait under one name in a worker are released, in milliseconds: the others among them wait anew. */
+export const RELEASE_EVERY = 5000;
 
 /** The end of what was waited for last, which is the same as long as the crowds are. */
 let crowd = 0;
@@ -60,14 +60,17 @@ export function waitForBells(url: string, wake: (signal: unknown) => void): void
 
 /**
  * Ends a wait whose client has left: it keeps the request, and the connection, until it is answered. So are the waits of all others
- * under this name.
+ * under this name, in this worker.
+ * @returns false if that was done a moment ago: to be tried again after `RELEASE_EVERY`.
  */
-export function releaseWait(url: string): void {
+export function releaseWait(url: string): boolean {
   try {
-    if (counts.add(url, 1, RELEASE_EVERY)) {
-      resolve(url.slice(7, -5) + '.free', () => {});
+    if (!counts.add(process.pid + url, 1, RELEASE_EVERY)) {
+      return false;
     }
+    resolve(url.slice(7, -5) + '.free', () => {});
   } catch {
     // The zone is full. The wait ends by itself.
   }
+  return true;
 }
