@@ -20,6 +20,8 @@ export interface Setup {
   history: number;
   /** `$sse_lifetime`; its default if not set. */
   lifetime?: string;
+  /** `$sse_retry`; its default if not set. */
+  retry?: string;
   /** Whether channel "0" follows the load generator's own SSE server. */
   upstream?: boolean;
 }
@@ -33,7 +35,7 @@ export interface Running {
 export const ERROR_LOG = '/tmp/error.log';
 /** Where the load generator's own SSE server listens. */
 export const SOURCE_PORT = 9100;
-const PID_FILE = '/tmp/server.pid';
+export const PID_FILE = '/tmp/server.pid';
 const CONFIG = '/etc/nginx/bench.conf';
 
 const nchan: System = {
@@ -116,6 +118,7 @@ http {
         }
         location /events/ {
             ${setup.lifetime ? `set $sse_lifetime ${setup.lifetime};` : ''}
+            ${setup.retry ? `set $sse_retry ${setup.retry};` : ''}
             include sse/subscriber.conf;
         }
         location /relay/ {
