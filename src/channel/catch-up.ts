@@ -23,6 +23,10 @@ const LOOK_AT_EDGE = 10000;
 const NEWEST = 8;
 /** How many publishers may be held up at the same time, about. */
 const PUBLISHERS = 16;
+/** How long a batch is kept for others, in milliseconds. */
+const KEEP_BATCH = 1000;
+/** The same where the zone is half full. */
+const KEEP_FREQUENT = 50;
 
 export interface CatchUp {
   /** Finds the place of the client's Last-Event-ID for a cursor that is at the newest place. */
@@ -209,9 +213,12 @@ export function createCatchUp(): CatchUp {
    * `evict`.
    */
   function keepBatch(key: string, text: string): void {
+    const room = batches!.freeSpace() - Buffer.byteLength(text);
+    const quarter = batches!.capacity / 4;
     try {
-      if (batches!.freeSpace() - Buffer.byteLength(text) > batches!.capacity / 4) {
-        batches!.add(key, text);
+      if (room > quarter) {
+        // Events that fill the zone within a second are so frequent that the next one soon makes this batch useless.
+        batches!.add(key, text, room > quarter * 2 ? KEEP_BATCH : KEEP_FREQUENT);
       } else {
         batches!.clear();
       }
