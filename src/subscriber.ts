@@ -244,10 +244,10 @@ function follow(
             if (leaving && end - now < delay) {
               // Those who were woken together also look together.
               delay = 1 + end - now;
-            }
-            if (isBusy) {
-              // Those who look together also send together, and the last of them late.
-              delay *= 0.75 + Math.random() / 2;
+            } else if (isBusy) {
+              // Subscribers that look together find the same events, and share a batch. But the last of
+              // them sends late, so each interval has two such moments.
+              delay += poll / 2 - ((now + (reader.spread < 0.5 ? 0 : poll / 2)) % poll);
             }
           }
           after(glance, delay);
