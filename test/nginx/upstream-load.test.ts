@@ -118,10 +118,11 @@ test('memory stays flat over hundreds of connections', async () => {
     );
   await connected(150);
   const before = await privateMemory(nginx);
-  await connected(450);
+  await connected(650);
   const after = await privateMemory(nginx);
-  console.log(`private memory of nginx after 150 connections ${before} KB, after 450 ${after} KB`);
-  expect(after - before).toBeLessThan(1536);
+  console.log(`private memory of nginx after 150 connections ${before} KB, after 650 ${after} KB`);
+  // 500 connections would keep 5.7 MB; what is freed after a hundred of them may be a megabyte in each of two workers.
+  expect(after - before).toBeLessThan(3072);
   await upstream.close();
   await nginx.stop(/Connection refused/, /prematurely closed connection/, /sse: upstream of "/);
 });
