@@ -10,7 +10,7 @@ const BOTH_ENGINES = ['doorbell-ring', 'health', 'publisher', 'stream', 'subscri
 const SUBSCRIBER_LIMIT = 16 * 1024;
 /** Names of properties that no script outside the subscriber's bundle, nor nginx, ever sees. */
 const SUBSCRIBER_OWN =
-  /^(cursors|lastKey|starts|portion|settled|settledAt|patience|phase|searched|place|epoch|upTo|since|closed|account|backlog|window|peers|spread|ended)$/;
+  /^(cursors|lastKey|starts|portion|settled|settledAt|patience|graced|triedAt|cutOff|phase|searched|place|epoch|upTo|since|closed|account|backlog|window|peers|spread|ended)$/;
 
 /** What the njs engine has beyond ES5 in njs 0.8.9, Debian 13's; esbuild lowers the rest or, where it cannot, refuses to build. */
 const NJS_ENGINE = {

@@ -2,7 +2,16 @@ import { logKey } from './channel/channel.ts';
 import { type Reader, startEvent } from './channel/cursor.ts';
 import { channelError, EMPTY_CHANNEL, parseChannels } from './channel/name.ts';
 import { passBells } from './channel/pass.ts';
-import { closeReader, isPlain, isReplay, isUnsettled, keepReader, openReader, read } from './channel/read.ts';
+import {
+  closeReader,
+  giveUp,
+  isPlain,
+  isReplay,
+  isUnsettled,
+  keepReader,
+  openReader,
+  read,
+} from './channel/read.ts';
 import { MISSING } from './channel/ring.ts';
 import { MAX_BELLS, markBells, pollDelay, RELEASE_EVERY, releaseWait, waitForBells } from './channel/wait.ts';
 import { isLeaving, LATE, lastServed, renewWorker, SERVING, takeTurn } from './channel/worker.ts';
@@ -23,6 +32,8 @@ const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
  * no worker is left: then it should wait, and not as long as all others.
  */
 const RESUME_WITHIN = 100;
+/** Who has said that it serves so long after a worker last did, in milliseconds, does not leave with it. */
+const SERVES = 1200;
 /** When a worker leaves, another has said by then that it serves, in milliseconds, if there is one. */
 const SUCCESSOR = 1500;
 /** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */
@@ -102,6 +113,7 @@ function follow(
   const jitter = 1 - reader.spread / 4;
   let end = Date.now() + lifetime * jitter;
   const response = openResponse(r, beat, end, reader.starts ? startEvent(reader, true) : '');
+  response.cutOff = endForNow;
   /** The njs engine looks up what is global each time. */
   const after = setTimeout;
   let hasDoorbell =
@@ -117,8 +129,11 @@ function follow(
   let lookedAt = 0;
   let hasTurn = false;
   let isWaiting = false;
-  /** What it waits for. */
+  /** What it waits for, or did last. */
   let mark = '';
+  let waitsFor = '';
+  /** Waits that were not answered yet, which keep the request. */
+  let waits = 0;
   let key = '';
   let place = 0;
   /** Of the event that comes next, where there is but one way to go on. */
@@ -136,8 +151,11 @@ function follow(
    * @param signal what ended a wait; undefined after a pause. It may come too late, when we look by ourselves.
    */
   function glance(signal?: unknown): void {
-    if (signal !== undefined && !isWaiting) {
-      return;
+    if (signal !== undefined) {
+      waits--;
+      if (!isWaiting) {
+        return;
+      }
     }
     const last = counts.get(key);
     if (last === place && glances > 0) {
@@ -209,8 +227,10 @@ function follow(
 
       if (response.closed) {
         closeReader(reader);
+        release();
       } else if (reader.ended) {
         response.close();
+        release();
       } else if (grown + reader.searched > budget || now > end) {
         endForNow();
       } else {
@@ -229,6 +249,8 @@ function follow(
           isWaiting = true;
           glances = plain ? 1 : 0;
           delay = reader.peers < LARGE ? 1 + reader.peers * TO_WAKE : BUSY / 2;
+          waits++;
+          waitsFor = mark;
           waitForBells(mark, glance);
         } else {
           if (hasDoorbell && !isBusy && !leaving && !isUnsettled(reader)) {
@@ -260,20 +282,27 @@ function follow(
     }
   }
 
-  /** Ends the stream for its client to resume: soon, unless no worker is there that could serve it. */
+  /**
+   * Ends the stream for its client to resume: soon, unless no worker is there that could serve it. If the client's id is still looked
+   * for, the gap is told now: it would be looked for again in the next stream, and in the one after that.
+   */
   function endForNow(): void {
     const chance = Math.random();
     const retry =
       leaving > 0 && !(counts.get(SERVING)! > leaving)
         ? response.retry * (1 + chance)
         : RESUME_WITHIN * chance;
-    response.write(startEvent(reader, false) + 'retry: ' + Math.ceil(retry) + '\n');
+    response.write(giveUp(reader) + startEvent(reader, false) + 'retry: ' + Math.ceil(retry) + '\n');
     response.close();
+    release();
   }
 
-  /** The client has left. */
+  /**
+   * Lets go of the request when the stream has ended: a wait that nobody answers would keep it, and its connection, for minutes.
+   * Not in a worker that leaves: the doorbell answers all, and may not be there to hear of this.
+   */
   function release(): void {
-    if (isWaiting && !releaseWait(mark)) {
+    if (waits > 0 && !leaving && !releaseWait(waitsFor)) {
       after(release, RELEASE_EVERY);
     }
   }
@@ -300,8 +329,10 @@ function follow(
   /** @param fresh as for isLeaving. Who waits in vain hears of nothing. */
   function findOutIfLeaving(now: number, fresh: number): void {
     lookedForLeaving = now;
+    const served = lastServed();
     if (!leaving && isLeaving(now, fresh)) {
-      leaving = now;
+      // All workers say once a second that they serve, until they are told to leave.
+      leaving = served > 0 && served + SERVES < now ? served + SERVES : now;
       const since = lastServed();
       const latest = (since < 0 ? -since : since) + drain - LOOK_FOR_LEAVING;
       const left = latest > now ? latest - now : 0;

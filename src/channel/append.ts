@@ -9,7 +9,6 @@ import {
   noteId,
   noteTtl,
   openChannel,
-  REMOVE_AT_ONCE,
   takePlace,
 } from './channel.ts';
 import type { Position } from './position.ts';
@@ -20,6 +19,8 @@ import { counts, log, zoneFullError } from './zones.ts';
 const RESERVE = 65536;
 /** What an event takes beside its fields, in bytes: its entry, its id, and the rest of a page. */
 const AROUND = 8192;
+/** How many events one that is appended trims at the most. */
+const TRIM_AT_ONCE = 100;
 /** Never read. */
 const EXPIRE = 'expire';
 
@@ -63,9 +64,11 @@ export function append(channel: string, event: ServerEvent, limits: Limits): App
       trim(epoch, place, limits);
       noteTtl(epoch, limits.ttl);
       const key = logKey(epoch, place);
-      const id = event.id || key;
+      // An id that is a position in this very log, but not this one, would lead a client astray.
+      const given = event.id && event.id.indexOf(epoch + '-') !== 0 ? event.id : '';
+      const id = given || key;
       // Before the event can be read: a client that has received it may ask for its id.
-      const isFirst = !!event.id && noteId(epoch, id, place, limits.ttl);
+      const isFirst = given !== '' && noteId(epoch, id, place, limits.ttl);
       let isFilled = false;
       try {
         isFilled = fill(key, 'id: ' + id + '\n' + fields, limits.ttl);
@@ -135,7 +138,7 @@ function trim(epoch: string, place: number, limits: Limits): void {
   const key = epoch + '.first';
   const timeout = counterTimeout(limits.ttl);
   // A history that was made shorter is trimmed in portions.
-  for (let i = 0; i < REMOVE_AT_ONCE; i++) {
+  for (let i = 0; i < TRIM_AT_ONCE; i++) {
     const first = counts.incr(key, 1, 1, timeout);
     if (first - 1 > upTo) {
       counts.incr(key, -1, 1, timeout); // the limit was raised

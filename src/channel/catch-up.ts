@@ -19,8 +19,14 @@ const GRACE = 100;
 const LOOK_FOR_ID = 1000;
 /** The same at an edge: the client may come from another one that follows the same origin and was ahead. */
 const LOOK_AT_EDGE = 10000;
+/** The same where the newest ids tell that it is still to come. Not for ever: a publisher's ids may look like positions, and start over. */
+const LOOK_AHEAD = 60000;
 /** How many of the newest events are looked at to find out whether this is an edge. */
 const NEWEST = 8;
+/** How many characters an epoch has at the least, but for one in fifty thousand. */
+const EPOCH = 8;
+/** How long a closed place stays so, in milliseconds: longer than any event lives. */
+const CLOSED_FOR = 30 * 86400000;
 /** How many publishers may be held up at the same time, about. */
 const PUBLISHERS = 16;
 /** How long a batch is kept for others, in milliseconds. */
@@ -35,6 +41,8 @@ export interface CatchUp {
   startHistory(cursor: Cursor, history: number): void;
   /** What has come since the last call, in the wire format, and '' if nothing has. */
   readAll(reader: Reader, now: number): string;
+  /** Tells of the gap if the client's id is still looked for. */
+  giveUp(reader: Reader): string;
 }
 
 /**
@@ -42,14 +50,15 @@ export interface CatchUp {
  * what a client has missed: whenever a cursor moves on without an event that may have been there, `skipToOldest` tells of it.
  */
 export function createCatchUp(): CatchUp {
-  return { resume, startHistory, readAll };
+  return { resume, startHistory, readAll, giveUp };
 
   function resume(reader: Reader, cursor: Cursor, now: number): void {
     const last = cursor.place;
     const id = reader.lastEventId!;
     const positions = parsePositions(id);
     const own = positions.find((position) => position.epoch === cursor.epoch);
-    const place = own ? own.place : placeOfId(cursor.epoch, id);
+    const noted = placeOfId(cursor.epoch, id);
+    const place = own && !(noted! < own.place) ? own.place : noted;
     cursor.phase = 'replay';
     if (place !== undefined && place <= last) {
       cursor.place = place;
@@ -86,6 +95,16 @@ export function createCatchUp(): CatchUp {
       cursor.phase = 'replay';
       cursor.place = oldestUnexpired(cursor.epoch, Math.max(first, newest - history + 1), newest) - 1;
     }
+  }
+
+  function giveUp(reader: Reader): string {
+    const cursor = reader.cursors[0]!;
+    const texts: string[] = [];
+    if (cursor.phase === 'search') {
+      cursor.phase = 'lost';
+      readCursor(reader, cursor, Math.max(0, lastPlace(cursor.epoch) || 0), Date.now(), texts);
+    }
+    return texts.join('');
   }
 
   function readAll(reader: Reader, now: number): string {
@@ -175,7 +194,7 @@ export function createCatchUp(): CatchUp {
         skipToOldest(reader, cursor, last, texts);
         isWhole = false;
       } else {
-        if (cursor.since === 0) {
+        if (cursor.since === 0 && cursor.place >= cursor.graced) {
           cursor.since = now;
           cursor.upTo = last;
         }
@@ -183,6 +202,8 @@ export function createCatchUp(): CatchUp {
         if (waited >= 0 && waited < GRACE) {
           return false;
         }
+        // Nor is any other place waited for that was taken then.
+        cursor.graced = cursor.upTo;
         isWhole = false;
         if (cannotHaveExpired(cursor, now)) {
           closePlace(reader, cursor, texts);
@@ -236,7 +257,7 @@ export function createCatchUp(): CatchUp {
     const key = logKey(cursor.epoch, cursor.place + 1);
     try {
       if (log.freeSpace() > 0) {
-        if (log.add(key, '', FORGET_AFTER)) {
+        if (log.add(key, '', CLOSED_FOR)) {
           ngx.log(ngx.WARN, `sse: channel "${cursor.channel}": place ${key} stayed empty, skipped`);
         }
         return;
@@ -288,7 +309,9 @@ export function createCatchUp(): CatchUp {
       return;
     }
     const waited = now - cursor.since;
-    if (waited >= LOOK_FOR_ID && cursor.upTo !== last) {
+    // Once a second at the most, because each time takes the memory of some events.
+    if (cursor.upTo !== last && cursor.patience !== LOOK_AT_EDGE && waited >= cursor.triedAt + LOOK_FOR_ID) {
+      cursor.triedAt = waited;
       cursor.upTo = last;
       cursor.patience = patienceAt(reader, cursor, last);
     }
@@ -307,8 +330,8 @@ export function createCatchUp(): CatchUp {
       const event = log.get(logKey(cursor.epoch, place)) || '';
       reader.searched += event.length;
       const newest = parsePositions(event.slice(4, event.indexOf('\n')));
-      if (newest.length > 0 && newest[0]!.epoch !== cursor.epoch) {
-        return isAhead(wanted, newest) ? Infinity : LOOK_AT_EDGE;
+      if (newest.length > 0 && newest[0]!.epoch !== cursor.epoch && newest[0]!.epoch.length >= EPOCH) {
+        return isAhead(wanted, newest) ? LOOK_AHEAD : LOOK_AT_EDGE;
       }
     }
     return LOOK_FOR_ID;

@@ -13,10 +13,12 @@ export const FORGET_AFTER = 3600000;
 const OUTLIVE = 120000;
 /** What follows the epoch in the key of the shortest time to live of its events. */
 export const TTL = '.ttl';
+/** An njs before this version logs it as critical when a zone with `evict` makes room: there the index of ids is emptied in time. */
+const EVICTS_QUIETLY = 0x000906;
 /** How many places that follow each other may be empty although events before them are there. */
 const NEAR = 16;
 /** How many events are removed in one go: about a millisecond. */
-export const REMOVE_AT_ONCE = 1000;
+const REMOVE_AT_ONCE = 1000;
 /** A value of `<epoch>.last` that no number of events makes positive: the channel was deleted. */
 const DELETED = -(2 ** 52);
 
@@ -153,7 +155,10 @@ export function noteId(epoch: string, id: string, place: number, ttl: number): b
     return false;
   }
   try {
-    return ids.incr(epoch + '=' + id, 0, place, ttl) === place;
+    if (njs.version_number < EVICTS_QUIETLY && ids.freeSpace() < ids.capacity / 16) {
+      (ids as NgxSharedDict).clear();
+    }
+    return ids.incr(epoch + '=' + id, 0, place, counterTimeout(ttl)) === place;
   } catch {
     return false;
   }

@@ -17,8 +17,12 @@ export interface Cursor extends Position, Lease {
   since: number;
   /** The newest place that was taken then. */
   upTo: number;
+  /** Up to this place nobody has to wait for a publisher any more. */
+  graced: number;
   /** How long an id is looked for, in milliseconds. */
   patience: number;
+  /** After how long it was last found out, in milliseconds, how long that should be. */
+  triedAt: number;
   /** No place above this one was taken yet at the time `settledAt`: so its event has not expired, if that is not too long ago. */
   settled: number;
   settledAt: number;
@@ -64,7 +68,9 @@ export function enter(channel: string, phase: Phase): Cursor {
     phase,
     since: 0,
     upTo: 0,
+    graced: 0,
     patience: 0,
+    triedAt: 0,
     settled: 0,
     settledAt: 0,
   };

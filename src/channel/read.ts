@@ -69,6 +69,11 @@ export function closeReader(reader: Reader): void {
   }
 }
 
+/** What a client is told whose id was not found until now, and may never be: the gap, and the oldest events. */
+export function giveUp(reader: Reader): string {
+  return catchUp ? catchUp.giveUp(reader) : '';
+}
+
 /** True while there is something to read that came before the client. */
 export function isReplay(reader: Reader): boolean {
   for (let i = 0; i < reader.cursors.length; i++) {

@@ -18,6 +18,8 @@ export interface EventStreamResponse {
 export interface AccountedResponse extends EventStreamResponse {
   /** Such text counts as written now. */
   account(text: string): void;
+  /** Called once, when the client has left more than `$sse_backlog` unread; closes the response if nothing else is set. */
+  cutOff: () => void;
 }
 
 /** The njs engine looks each part of a name up, for every subscriber in tables of its own, each time. */
@@ -59,13 +61,14 @@ export function openResponse(
   const interval = timeSetting(r, 'sse_heartbeat', 45000, 100);
   const retry = timeSetting(r, 'sse_retry', 2000, 1);
   const largest = sizeSetting(r, 'sse_backlog', 1048576, 1073741824);
-  const response = { closed: false, write, account, backlog, close, retry };
+  const response = { closed: false, write, account, backlog, close, retry, cutOff: close };
   // nginx counts a timer from the time at which it last looked at the clock, so it may end early.
   const enough = interval - interval / 8;
   const wait = interval < LONGEST_PAUSE ? interval : LONGEST_PAUSE;
   const started = now();
   const variables = r.variables;
   let queued = 0;
+  let isCutOff = false;
   let sent = 0;
   let lastWrite: number;
   let lastBeat = started;
@@ -114,8 +117,9 @@ export function openResponse(
   function account(text: string): void {
     lastWrite = now();
     queued += byteLength(text) + CHUNK_HEADER;
-    if (queued - sent > largest && backlog() > largest) {
-      close();
+    if (!isCutOff && queued - sent > largest && backlog() > largest) {
+      isCutOff = true;
+      response.cutOff();
     }
   }
 

@@ -15,6 +15,10 @@ import { closeReader, openReader, read } from '../../src/channel/read.ts';
 import type { Accepted, Item, Scenario, Step, Transcript } from './scenario.ts';
 import { clearZones, clock, counts, hook, log } from './zones.ts';
 
+/** Also in scenario.ts, which cannot be in the bundle. */
+const OWN_POSITION = '=-';
+const filler = new Array(70001).join('x');
+
 interface Client {
   reader: Reader | undefined;
   channels: string[];
@@ -49,7 +53,7 @@ export function run(scenario: Scenario): Transcript {
     switch (step.op) {
       case 'publish':
         for (let i = 0; i < step.count; i++) {
-          publish(channel, step.id);
+          publish(channel, step.id, step.ttl, step.size);
         }
         break;
       case 'slow':
@@ -109,13 +113,25 @@ export function run(scenario: Scenario): Transcript {
     }
   }
 
-  function publish(channel: string, id: string | undefined): void {
+  function publish(channel: string, given: string | undefined, life?: number, size?: number): void {
     const number = published++;
+    const isPosition = given !== undefined && given.indexOf(OWN_POSITION) === 0;
+    const epoch = findChannel(channel);
+    const id = isPosition ? epoch && `${epoch}-${given.slice(OWN_POSITION.length)}` : given;
+    const ttl = life || scenario.ttl;
     const begun = clock.now;
     try {
-      const limits = { history: scenario.history, ttl: scenario.ttl };
-      const at = append(channel, { id, data: String(number) }, limits);
-      accepted.push({ number, channel, epoch: at.epoch, place: at.place, id, at: begun });
+      const data = `${number} ${filler.slice(0, size || 0)}`;
+      const at = append(channel, { id, data }, { history: scenario.history, ttl });
+      accepted.push({
+        number,
+        channel,
+        epoch: at.epoch,
+        place: at.place,
+        id: at.id === id ? id : undefined,
+        at: begun,
+        ttl,
+      });
       items.push({ kind: 'accepted', client: -1, number });
     } catch (error) {
       if (!/shared dict/.test((error as Error).message)) {
@@ -147,6 +163,8 @@ export function run(scenario: Scenario): Transcript {
       })),
     });
     client.sent += read(reader, clock.now);
+    // As the subscriber does.
+    reader.portion = PORTION;
   }
 
   /** After which place the history begins: of the events that there are at this moment, so many of the newest. */
@@ -154,14 +172,15 @@ export function run(scenario: Scenario): Transcript {
     const first = firstPlace(epoch);
     const last = lastPlace(epoch) || 0;
     let newest = last;
-    while (newest >= first && !log.get(`${epoch}-${newest}`)) {
+    // Behind so many empty places nothing is looked for: it would be a channel whose events live for very different times.
+    while (newest >= first && newest > last - NEAR && !log.get(`${epoch}-${newest}`)) {
       newest--;
     }
-    let place = Math.max(first, newest - history + 1);
-    while (place < newest && !log.get(`${epoch}-${place}`)) {
-      place++;
+    let place = newest;
+    for (let at = newest - 1; at >= Math.max(first, newest - history + 1) && place - at <= NEAR; at--) {
+      place = log.get(`${epoch}-${at}`) ? at : place;
     }
-    return history === 0 || newest < first ? last : place - 1;
+    return history === 0 || newest < first || newest <= last - NEAR ? last : place - 1;
   }
 
   function look(index: number): void {
@@ -226,7 +245,7 @@ export function run(scenario: Scenario): Transcript {
     } else if (fields.event === 'sse-start') {
       items.push({ kind: 'start', client: index });
     } else {
-      items.push({ kind: 'event', client: index, number: Number(fields.data) });
+      items.push({ kind: 'event', client: index, number: Number.parseInt(fields.data, 10) });
     }
   }
 
@@ -249,7 +268,7 @@ export function run(scenario: Scenario): Transcript {
         }
       }
       // Long enough for what is looked for, in the first turns.
-      clock.now += turn < 3 ? 5000 : 60;
+      clock.now += turn < 20 ? 5000 : 60;
     }
   }
 
@@ -260,4 +279,6 @@ export function run(scenario: Scenario): Transcript {
   }
 }
 
-const TURNS = 40;
+const TURNS = 60;
+const PORTION = 65536;
+const NEAR = 16;

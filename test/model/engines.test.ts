@@ -28,7 +28,7 @@ test.each(allEngines)(
     await fc.assert(
       fc.asyncProperty(fc.array(scenarios, { minLength: AT_ONCE, maxLength: AT_ONCE }), async (some) => {
         const transcripts = await runIn(nginx.url, some);
-        expect(some.flatMap((scenario, i) => judge(scenario, transcripts[i]!))).toEqual([]);
+        expect(transcripts.flatMap(judge)).toEqual([]);
       }),
       { numRuns: RUNS / AT_ONCE, seed: SEED },
     );

@@ -25,6 +25,10 @@ export interface Step {
   channels?: string[] | undefined;
   /** Of what was sent last, how much is received. */
   part?: number | undefined;
+  /** Of what is published, in milliseconds; the scenario's if undefined. */
+  ttl?: number | undefined;
+  /** How many characters it has beside its number. */
+  size?: number | undefined;
   /** What happens while a publisher is interrupted. */
   steps?: Step[] | undefined;
 }
@@ -45,6 +49,7 @@ export interface Accepted {
   id: string | undefined;
   /** When it was begun to be published. */
   at: number;
+  ttl: number;
 }
 
 export type Item =
@@ -71,6 +76,9 @@ export interface Transcript {
   items: Item[];
 }
 
+/** What such an id begins with, in place of the epoch. */
+export const OWN_POSITION = '=-';
+
 const CHANNELS = ['a', 'b', 'c'];
 const CLIENTS = 3;
 
@@ -85,6 +93,16 @@ const id = fc.oneof(
   { weight: 3, arbitrary: fc.constant(undefined) },
   { weight: 1, arbitrary: fc.constantFrom('x', 'y') },
   { weight: 2, arbitrary: fc.nat({ max: 500 }).map((number) => `own ${number}`) },
+  // A position in the channel's own log.
+  { weight: 1, arbitrary: fc.nat({ max: 20 }).map((place) => `${OWN_POSITION}${place}`) },
+);
+const size = fc.oneof(
+  { weight: 4, arbitrary: fc.constant(0) },
+  { weight: 1, arbitrary: fc.constantFrom(3000, 20000, 40000, 70000) },
+);
+const ttl = fc.oneof(
+  { weight: 3, arbitrary: fc.constant(undefined) },
+  { weight: 1, arbitrary: fc.constantFrom(1000, 5000, 3600000, 7200000) },
 );
 const time = fc.oneof(
   { weight: 4, arbitrary: fc.nat({ max: 120 }) },
@@ -105,7 +123,7 @@ function step(op: Step['op'], fields: Partial<Record<keyof Step, fc.Arbitrary<un
   }) as fc.Arbitrary<Step>;
 }
 
-const publish = step('publish', { count: fc.oneof(fc.constant(1), fc.nat({ max: 12 })), id });
+const publish = step('publish', { count: fc.oneof(fc.constant(1), fc.nat({ max: 12 })), id, size, ttl });
 const look = step('look');
 const wait = step('wait', { count: time });
 const open = step('open', {

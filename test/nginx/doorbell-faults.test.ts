@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, open, publish, subscribers } from './client.ts';
 import { engines, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
@@ -46,12 +48,21 @@ describe.each(engines)('doorbell, with streams that are short (%s)', (engine) =>
     stays.leave();
   });
 
-  test('$sse_lifetime ends a stream that waits', async () => {
-    const stream = await open(nginx, '/short/quiet');
-    await stream.until(({ ended }) => ended);
-    expect(stream.text).toMatch(/\nretry: [0-9]{1,3}\n$/);
+  test('$sse_lifetime ends a stream that waits, and its connection takes the next request', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const text = await get(nginx, agent, '/short/quiet');
+    expect(text).toMatch(/\nretry: [0-9]{1,3}\n$/);
+    // A wait that nobody releases keeps the connection for three minutes.
+    expect(await get(nginx, agent, '/publish/quiet')).toMatch(/^\{"channel":"quiet"/);
+    agent.destroy();
   });
 });
+
+async function get(nginx: Nginx, agent: Agent, path: string): Promise<string> {
+  const outgoing = request(`${nginx.url}${path}`, { agent }).end();
+  const [reply] = (await once(outgoing, 'response')) as [IncomingMessage];
+  return (await reply.toArray()).join('');
+}
 
 const NOT_USED = /sse: the doorbell is not used: put "env NJS_SSE_DOORBELL=1;"/;
 const MISSING = /sse: NJS_SSE_DOORBELL is set but nothing listens on 127\.0\.0\.1:8130 and :8131/;

@@ -20,6 +20,8 @@ describe.each(allEngines)('faults (%s)', (engine) => {
         location /brief/ { allow all; set $sse_ttl 1s; include sse/publisher.conf; }
         location /small/ { set $sse_budget 256k; include sse/subscriber.conf; }
         location /slow/ { set $sse_poll 500ms; include sse/subscriber.conf; }
+        location /brief-stream/ { set $sse_lifetime 1s; include sse/subscriber.conf; }
+        location /narrow/ { set $sse_backlog 64k; set $sse_budget 100m; include sse/subscriber.conf; }
         location /my/ { set $sse_channel $http_x_room; include sse/subscriber.conf; }
         location /mine/ { allow all; set $sse_channel $http_x_room; include sse/publisher.conf; }`,
     });
@@ -137,6 +139,43 @@ describe.each(allEngines)('faults (%s)', (engine) => {
     const state = JSON.parse((await reply.toArray()).join(''));
     return { worker: reply.headers['x-worker'] as string, events: state.events };
   }
+
+  test("an id that is a position in the channel's own log is replaced", async () => {
+    const { id } = await publish(nginx, 'forged', 'one');
+    const epoch = id!.split('-')[0];
+    const forged = await publish(nginx, 'forged', 'two', { 'X-EventSource-ID': `${epoch}-6` });
+    expect(forged.id).toBe(`${epoch}-2`);
+    await bulk('/publish/forged', ['3', '4', '5', '6', '7', '8']);
+    const stream = await open(nginx, '/events/forged', { 'Last-Event-ID': forged.id! });
+    await stream.untilEvents(6);
+    expect(datas(stream)).toEqual(['3', '4', '5', '6', '7', '8']);
+    stream.leave();
+  });
+
+  test('a client whose stream ends while its id is looked for is told before that', async () => {
+    await publish(nginx, 'brief', 'there');
+    const stream = await open(nginx, '/brief-stream/brief', { 'Last-Event-ID': 'unknown' });
+    await stream.until(({ ended }) => ended);
+    expect(datas(stream)).toEqual(['sse-gap', 'there']);
+  });
+
+  test('a client that is cut off at its backlog goes on after what it was sent, though the id is used again', async () => {
+    const text = 'x'.repeat(900000);
+    for (let i = 1; i <= 6; i++) {
+      await publish(nginx, 'same', `${i} ${text}`, { 'X-EventSource-ID': 'same' });
+    }
+    const received: string[] = [];
+    let id = '';
+    while (received.at(-1) !== '6') {
+      const headers = id ? { 'Last-Event-ID': id } : {};
+      const stream = await open(nginx, `/narrow/same${id ? '' : '?history=all'}`, headers);
+      await stream.until(({ ended, events }) => ended || events.at(-1)?.data[0] === '6');
+      stream.leave();
+      received.push(...datas(stream).map((data) => data![0]!));
+      id = stream.lastEventId;
+    }
+    expect(received).toEqual(['1', '2', '3', '4', '5', '6']);
+  });
 
   test('a client that returns with another list of channels has no gap in the new one', async () => {
     for (const channel of ['l1', 'l2', 'l3']) {
