@@ -34,8 +34,6 @@ const A_SEND = njs.engine === 'QuickJS' ? 200 : 450;
 const RESUME_WITHIN = 100;
 /** Who has said that it serves so long after a worker last did, in milliseconds, does not leave with it. */
 const SERVES = 1200;
-/** When a worker leaves, another has said by then that it serves, in milliseconds, if there is one. */
-const SUCCESSOR = 1500;
 /** Events that come within this time of each other, in milliseconds, are looked for and not waited for. */
 const BUSY = 500;
 /** So many glances are enough before the next look. */
@@ -329,15 +327,15 @@ function follow(
   /** @param fresh as for isLeaving. Who waits in vain hears of nothing. */
   function findOutIfLeaving(now: number, fresh: number): void {
     lookedForLeaving = now;
-    const served = lastServed();
     if (!leaving && isLeaving(now, fresh)) {
+      const last = lastServed();
+      const served = last < 0 ? -last : last;
       // All workers say once a second that they serve, until they are told to leave.
-      leaving = served > 0 && served + SERVES < now ? served + SERVES : now;
-      const since = lastServed();
-      const latest = (since < 0 ? -since : since) + drain - LOOK_FOR_LEAVING;
-      const left = latest > now ? latest - now : 0;
-      const soonest = left < SUCCESSOR ? left : SUCCESSOR;
-      end = Math.min(end, now + soonest + (left - soonest) * Math.random());
+      leaving = served + SERVES;
+      // By then another has, if there is one.
+      const soonest = Math.max(now, leaving + LOOK_FOR_LEAVING);
+      const latest = Math.max(soonest, served + drain - LOOK_FOR_LEAVING);
+      end = Math.min(end, soonest + (latest - soonest) * Math.random());
     }
   }
 }

@@ -141,10 +141,13 @@ export function createCatchUp(): CatchUp {
     returnLease(old);
     const cursor = enter(old.channel, 'live');
     reader.cursors[i] = cursor;
-    settle(cursor, now);
+    // Others may have been there before us.
+    const last = Math.max(0, lastPlace(cursor.epoch) || 0);
+    cursor.settled = last;
+    cursor.settledAt = now;
     if (old.place < old.settled || now - old.settledAt >= FORGET_AFTER / 2) {
       cursor.phase = 'lost';
-      readCursor(reader, cursor, lastPlace(cursor.epoch) || 0, now, texts);
+      readCursor(reader, cursor, last, now, texts);
     } else {
       texts.push(startEvent(reader, true));
     }

@@ -45,7 +45,7 @@ export function takeTurn(now: number): number {
   return turn - now;
 }
 
-/** When this worker last said that it serves, in milliseconds since 1970; 0 if it never did. Negative: it leaves since then. */
+/** When this worker last said that it serves, in milliseconds since 1970; 0 if it never did. Negative: it leaves. */
 export function lastServed(): number {
   return counts.get(key) || 0;
 }
@@ -60,7 +60,7 @@ export function isLeaving(now: number, fresh: number): boolean {
   if (last > 0 && now - last > fresh) {
     const shutsDown = isShuttingDown('self');
     if (shutsDown !== undefined) {
-      last = shutsDown ? -now : now;
+      last = shutsDown ? -last : now;
       counts.set(key, last, KEEP);
     }
   }

@@ -15,9 +15,11 @@ describe.each(setups)('after a reload ($engine, doorbell: $doorbell)', ({ engine
     const nginx = await startNginx({
       engine,
       doorbell,
-      server: `set $sse_history 1000; ${PUBLISH_AND_SUBSCRIBE}`,
+      server: `set $sse_history 1000; ${PUBLISH_AND_SUBSCRIBE}
+        location /soon/ { set $sse_drain 1s; include sse/subscriber.conf; }`,
     });
     const streams = await Promise.all(Array.from({ length: STREAMS }, () => open(nginx, '/events/quiet')));
+    const soon = await open(nginx, '/soon/quiet');
     const received: string[] = [];
     const follower = resuming(nginx, 'busy', (data) => received.push(data));
     await eventually(
@@ -26,7 +28,8 @@ describe.each(setups)('after a reload ($engine, doorbell: $doorbell)', ({ engine
     );
     await eventually(
       () => introduced(nginx),
-      (count) => count === (doorbell ? 2 : 0),
+      // Two workers, two locations.
+      (count) => count === (doorbell ? 4 : 0),
     );
     const old = await workers(nginx);
     await nginx.sh('kill -HUP 1');
@@ -48,7 +51,7 @@ describe.each(setups)('after a reload ($engine, doorbell: $doorbell)', ({ engine
       (left) => left.length === 0,
     );
     expect(ended(streams)).toBe(STREAMS);
-    for (const { text } of streams) {
+    for (const { text } of [...streams, soon]) {
       expect(text).toMatch(/\nretry: [0-9]{1,3}\n$/);
     }
     await eventually(
