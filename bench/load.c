@@ -132,7 +132,7 @@ typedef struct {
     int fd, channel, retry;
     u32 number, base, next;           /* all events below base were seen or given up; the highest is before next */
     u64 time;                         /* the event's stamp */
-    unsigned char state, chunk_state, chunked, ok, has_data, has_id, is_gap;
+    unsigned char state, chunk_state, chunked, ok, has_data, has_id, is_gap, is_start;
     u32 chunk;
     int line_length, id_length;
     char line[LINE];
@@ -259,8 +259,8 @@ static void stream_line(subscriber *s, const char *line, int n) {
     if (n == 0) {
         if (s->has_id) memcpy(s->last_id, s->id, sizeof s->id);
         if (s->has_data && s->is_gap) gaps++;
-        else if (s->has_data) deliver(s);
-        s->has_data = s->has_id = s->is_gap = 0;
+        else if (s->has_data && !s->is_start) deliver(s);
+        s->has_data = s->has_id = s->is_gap = s->is_start = 0;
     } else if (field(line, n, "data:", 5, &value)) {
         if (isdigit((unsigned char)*value)) {
             u64 x = 0;
@@ -283,6 +283,7 @@ static void stream_line(subscriber *s, const char *line, int n) {
         s->retry = atoi(value);
     } else if (field(line, n, "event:", 6, &value)) {
         s->is_gap = line + n - value == 7 && !memcmp(value, "sse-gap", 7);
+        s->is_start = line + n - value == 9 && !memcmp(value, "sse-start", 9);   /* carries only an id */
     }
 }
 
