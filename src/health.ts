@@ -1,4 +1,4 @@
-import { batches, counts, log, requireZones } from './channel/zones.ts';
+import { batches, counts, ids, log, requireZones } from './channel/zones.ts';
 import { guarded } from './nginx/answer.ts';
 
 /**
@@ -11,8 +11,10 @@ function check(r: NginxHTTPRequest): void {
     requireZones();
     counts.delete('');
     log.delete('');
+    ids.delete('');
     batches?.delete('');
     ngx.shared.sse_upstream?.delete('');
+    ngx.shared.sse_secret?.delete('');
     r.return(204);
   });
 }

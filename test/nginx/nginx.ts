@@ -59,6 +59,27 @@ location /events/ {
 /** The two locations of nearly every test. */
 export const PUBLISH_AND_SUBSCRIBE = PUBLISHER + SUBSCRIBER;
 
+/** Answers while no shared dictionary is locked; for `killOutsideOfLocks`. */
+export const LOCKS = 'location = /locks { include sse/health.conf; }';
+
+/**
+ * Kills a worker that is under load, but not while it is inside a shared dictionary: that would leave all others hanging, which is
+ * njs's fault and docs/faults.md's, and no test's. It is stopped first; if another worker can lock each dictionary then, it is killed.
+ */
+export async function killOutsideOfLocks(nginx: Nginx, pid: string): Promise<void> {
+  const killed = await nginx.sh(`
+    for try in $(seq 50); do
+      kill -STOP ${pid}
+      for connection in $(seq 12); do
+        if curl -sf -o /dev/null -m 0.3 http://127.0.0.1:${PORT}/locks; then kill -9 ${pid}; echo killed; exit; fi
+      done
+      kill -CONT ${pid}
+    done`);
+  if (!killed.includes('killed')) {
+    throw new Error(`worker ${pid} was always inside a shared dictionary, or there is no other one`);
+  }
+}
+
 /** A file of dist/sse/ with one thing changed, for `files`. */
 export function changed(file: string, before: string, after: string): Record<string, string> {
   const parts = readFileSync(`dist/sse/${file}`, 'utf8').split(before);

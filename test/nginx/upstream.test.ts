@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, open, send } from './client.ts';
-import { type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
+import { killOutsideOfLocks, LOCKS, type Nginx, PUBLISH_AND_SUBSCRIBE, startNginx } from './nginx.ts';
 import { resuming } from './resuming.ts';
 import { type Connection, type SseServer, startSseServer, startStream } from './sse-server.ts';
 
@@ -206,7 +206,7 @@ describe('fencing', () => {
     const nginx = await startNginx({
       http: `js_import worker from /etc/nginx/worker.js;
         ${follows('ticks', upstream, 'set $sse_history 100000;')}`,
-      server: `${PUBLISH_AND_SUBSCRIBE} location /worker { js_content worker.show; }`,
+      server: `${PUBLISH_AND_SUBSCRIBE} ${LOCKS} location /worker { js_content worker.show; }`,
       files: {
         '/etc/nginx/worker.js':
           'export default { show(r) { r.return(200, ngx.worker_id + " " + r.variables.pid); } };',
@@ -228,7 +228,7 @@ describe('fencing', () => {
     }
     for (let i = 0; i < KILLS; i++) {
       // Worker 0 has the loop; any of the two has the connections.
-      await nginx.sh(`kill -9 ${await worker(nginx, String(i % 2))}`);
+      await killOutsideOfLocks(nginx, await worker(nginx, String(i % 2)));
       await progress();
     }
     const last = ticker.stop();
