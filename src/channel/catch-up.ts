@@ -41,7 +41,7 @@ export interface CatchUp {
   startHistory(cursor: Cursor, history: number): void;
   /** What has come since the last call, in the wire format, and '' if nothing has. */
   readAll(reader: Reader, now: number): string;
-  /** Tells of the gap if the client's id is still looked for. */
+  /** Tells of the gap if the client's id is still looked for, or was just given up. */
   giveUp(reader: Reader): string;
 }
 
@@ -100,7 +100,8 @@ export function createCatchUp(): CatchUp {
   function giveUp(reader: Reader): string {
     const cursor = reader.cursors[0]!;
     const texts: string[] = [];
-    if (cursor.phase === 'search') {
+    // One that is lost since this look, or waits for its turn, was not told yet either.
+    if (cursor.phase === 'search' || cursor.phase === 'lost') {
       cursor.phase = 'lost';
       readCursor(reader, cursor, Math.max(0, lastPlace(cursor.epoch) || 0), Date.now(), texts);
     }

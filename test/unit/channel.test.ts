@@ -120,6 +120,18 @@ describe('read', () => {
   });
 });
 
+test('a reader that ends when it has just given up an id tells of the gap', () => {
+  append('a', { data: '1' }, LIMITS);
+  for (const wait of [0, 999, 1000, 1500]) {
+    const reader = openReader(['a'], 'unknown', 0);
+    read(reader);
+    vi.advanceTimersByTime(wait);
+    expect(read(reader)).toBe('');
+    expect(reading.giveUp(reader)).toMatch(/event: sse-gap\n[\s\S]*data: 1\n\n$/);
+    expect(reading.giveUp(reader)).toBe('');
+  }
+});
+
 describe('channels', () => {
   test('those who find a channel deleted agree on its next life', () => {
     append('a', { data: '1' }, LIMITS);
